@@ -29,6 +29,12 @@ die() {
   exit 1
 }
 
+# find_cargo: rustup puts cargo where a shell that was open before does not look.
+find_cargo() {
+  command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
+  command -v cargo >/dev/null || die "cargo is missing; run scripts/setup"
+}
+
 # usage FILE: prints the comment at the head of a script, without its comment signs.
 usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
 

@@ -1,0 +1,137 @@
+# The checks of scripts/check: `check_NAME` succeeds or prints what is wrong, `describe NAME` says what it looks at.
+# What a check had to leave out goes to $scratch/left-out, one line each; scripts/check repeats it at the end.
+# Sourced, never run.
+# shellcheck shell=bash disable=SC2154 # root, tools and scratch are set by console.sh
+
+longest_file=600 # lines
+cargo_deny_version=0.20.2
+
+describe() {
+  case $1 in
+    format) echo "cargo fmt" ;;
+    clippy) echo "cargo clippy, all targets, no warnings" ;;
+    clippy-wasm) echo "the filter for wasm32-wasip1, no warnings" ;;
+    docs) echo "cargo doc, no warnings" ;;
+    no-std) echo "the filter's core names no std" ;;
+    licenses) echo "cargo deny: licences, banned crates, sources" ;;
+    advisories) echo "cargo deny: security advisories" ;;
+    shell) echo "shellcheck" ;;
+    yaml) echo "yamllint" ;;
+    manifests) echo "each manifest says what it does and is in its kustomization" ;;
+    file-size) echo "no source file over $longest_file lines" ;;
+    unfinished) echo "no unfinished work in the text" ;;
+    machine-paths) echo "no path of one machine" ;;
+  esac
+}
+
+# What belongs to the repository, new files too.
+files() { git ls-files --cached --others --exclude-standard -- "$@"; }
+
+leave_out() { echo "$*" >>"$scratch/left-out"; }
+
+check_format() { cargo fmt --all --check; }
+
+check_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+
+# Debian's compiler brings no clippy for the standard library built with it; there the compiler's own lints are asked.
+check_clippy_wasm() (
+  # shellcheck source=/dev/null
+  source .cache/wasm-toolchain/env
+  local build=(--package identity-filter --lib --target wasm32-wasip1 --locked)
+  export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/filter-build
+  if [[ $wasm_way == rustup ]]; then
+    cargo clippy "${build[@]}" -- -D warnings
+  else
+    leave_out "clippy-wasm: the Debian compiler has no clippy; the filter's Wasm part was checked by the compiler alone"
+    CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS -Dwarnings" cargo check "${build[@]}"
+  fi
+)
+
+check_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
+
+# The core must run where there is no host: only what speaks to the host may name std, and tests may.
+check_no_std() {
+  local bad=0 file
+  grep -q '^#!\[cfg_attr(.*no_std)\]\|^#!\[no_std\]' filter/src/lib.rs || {
+    echo "filter/src/lib.rs: no #![no_std]"
+    bad=1
+  }
+  while read -r file; do
+    # Up to its test module, without comments.
+    sed '/#\[cfg(test)\]/q; s|//.*||' "$file" | grep -nE '\bstd::|extern crate std' | sed "s|^|$file:|" | grep . && bad=1
+  done < <(files 'filter/src/*.rs' | grep -vE '^filter/src/wasm(\.rs$|/)')
+  return "$bad"
+}
+
+check_licenses() {
+  cargo_deny && "$cargo_deny" --locked check licenses bans sources
+}
+
+# The advisories are a git repository. Where it cannot be fetched this is said, and is no failure.
+check_advisories() {
+  cargo_deny || return
+  timeout 120 "$cargo_deny" --locked check advisories >"$scratch/advisories" 2>&1 && return
+  if grep -q 'failed to fetch advisory database' "$scratch/advisories"; then
+    leave_out "advisories: the advisory database cannot be reached from here; known vulnerabilities were NOT looked for"
+    return
+  fi
+  cat "$scratch/advisories"
+  return 1
+}
+
+# Finds cargo-deny in $cargo_deny; builds it once where it is missing.
+cargo_deny() {
+  cargo_deny=$tools/cargo-deny/bin/cargo-deny
+  [[ -x $cargo_deny ]] && return
+  cargo_deny=$(command -v cargo-deny || true)
+  [[ -n $cargo_deny && $("$cargo_deny" --version) == "cargo-deny ${cargo_deny_version%.*}."* ]] && return
+  cargo_deny=$tools/cargo-deny/bin/cargo-deny
+  CARGO_TARGET_DIR=$scratch/cargo-deny cargo install cargo-deny --version "$cargo_deny_version" --locked --debug \
+    --root "$tools/cargo-deny" --no-track || return
+  rm -rf "$scratch/cargo-deny"
+}
+
+shell_scripts() { files | while read -r file; do head -c 64 "$file" | grep -qaE '^#!.*\b(ba)?sh\b' && echo "$file"; done; }
+
+check_shell() {
+  local scripts
+  mapfile -t scripts < <(shell_scripts; files 'scripts/lib/*.sh')
+  shellcheck --external-sources "${scripts[@]}"
+}
+
+# A file of invalid/ may be wrong on purpose in what it means, not in how it is written.
+check_yaml() {
+  local yaml
+  mapfile -t yaml < <(files '*.yaml' '*.yml' '.yamllint')
+  yamllint --strict "${yaml[@]}"
+}
+
+check_manifests() {
+  local bad=0 file
+  while read -r file; do
+    [[ $(head -c 2 "$file") == '# ' ]] || {
+      echo "$file: does not open with a comment that says what it does and what breaks without it"
+      bad=1
+    }
+    [[ $file == */kustomization.yaml ]] || grep -qxF -- "- ${file##*/}" "${file%/*}/kustomization.yaml" || {
+      echo "$file: not named in ${file%/*}/kustomization.yaml"
+      bad=1
+    }
+  done < <(files 'istio-manifests/*.yaml')
+  return "$bad"
+}
+
+check_file_size() {
+  files '*.rs' '*.mjs' '*.yaml' 'scripts/*' '.ci/run' | xargs -d '\n' wc -l |
+    awk -v longest="$longest_file" '$2 != "total" && $1 > longest { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }'
+}
+
+check_unfinished() {
+  local word='TO''DO|FIX''ME|XX''X' # in two parts, so that this line is not one
+  ! files | grep -v '\.lock$\|package-lock\.json$\|\.svg$' | xargs -d '\n' grep -nIwE "$word" -- /dev/null
+}
+
+check_machine_paths() {
+  ! files | xargs -d '\n' grep -nIE '(^|[^A-Za-z0-9_./-])/(work|root|home/[a-z]+)/' -- /dev/null |
+    grep -v '^scripts/lib/checks\.sh:'
+}
