@@ -1,0 +1,152 @@
+//! The front of a run: the product's own binary with a configuration as an operator would write it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hyper::StatusCode;
+use serde_json::Value;
+
+use crate::{
+    error::HarnessError,
+    http::{Ask, Exchange},
+    log,
+    pki::{self, Pki},
+    ports,
+    process::Process,
+    run_folder::RunFolder,
+    tools,
+};
+
+/// A running front.
+#[derive(Debug)]
+pub struct Front {
+    process: Process,
+    address: SocketAddr,
+    admin: SocketAddr,
+    access_log: PathBuf,
+}
+
+impl Front {
+    /// Starts the front on this address before these gateways and waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// [`HarnessError::NotBuilt`], [`HarnessError::Ended`] or [`HarnessError::Deadline`].
+    pub async fn start(
+        address: SocketAddr,
+        gateways: &[SocketAddr],
+        pki: &Pki,
+        folder: &RunFolder,
+    ) -> Result<Self, HarnessError> {
+        Self::start_with(address, gateways, pki, folder, |config| config).await
+    }
+
+    /// The same with its configuration edited.
+    ///
+    /// # Errors
+    /// As [`Front::start`].
+    pub async fn start_with(
+        address: SocketAddr,
+        gateways: &[SocketAddr],
+        pki: &Pki,
+        folder: &RunFolder,
+        edit: impl FnOnce(String) -> String,
+    ) -> Result<Self, HarnessError> {
+        let admin = ports::free()?;
+        let access_log = folder.file("front-access.jsonl");
+        let text = edit(configuration(address, admin, gateways, pki, &access_log));
+        let config = folder.write("front.yaml", &text)?;
+        let arguments = ["run", "--config", &config.to_string_lossy()];
+        let mut process = Process::start("front", &tools::front()?, &arguments, folder)?;
+        process.ready_when(START_LIMIT, async || says_ready(admin).await).await?;
+        Ok(Self { process, address, admin, access_log })
+    }
+
+    /// Where downstreams connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where `/healthz`, `/readyz` and `/metrics` are.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The access log so far: one object for each connection that has ended.
+    #[must_use]
+    pub fn access_log(&self) -> Vec<Value> {
+        log::json_lines(&self.access_log)
+    }
+
+    /// The process, to be asked to end.
+    #[must_use]
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+async fn says_ready(admin: SocketAddr) -> bool {
+    let asked = async {
+        let mut exchange = Exchange::open_clear(admin).await?;
+        exchange.send(Ask::get(&admin.to_string(), "/readyz")).await
+    };
+    asked.await.is_ok_and(|reply| reply.status == StatusCode::OK)
+}
+
+/// The front's configuration file.
+fn configuration(
+    address: SocketAddr,
+    admin: SocketAddr,
+    gateways: &[SocketAddr],
+    pki: &Pki,
+    access_log: &Path,
+) -> String {
+    let endpoints: String = gateways
+        .iter()
+        .map(|gateway| format!("\n  - {{ address: \"{gateway}\", weight: 1 }}"))
+        .collect();
+    format!(
+        r#"workers: 2
+admin: {{ bind: "{admin}" }}
+listeners:
+- name: public
+  bind: "{address}"
+  tls:
+    certificates: [{{ certificate: "{public_certificate}", private_key: "{public_key}" }}]
+    alpn: [h2, http/1.1]
+    client_auth: {{ mode: optional, ca: "{partners}" }}
+  routes:
+  - {{ sni: ["*.example.com", "*.orders.example.com"], cluster: gateway }}
+  timeouts: {{ handshake_seconds: 10, idle_seconds: 300 }}
+clusters:
+- name: gateway
+  endpoints:{endpoints}
+  balance: round_robin
+  proxy_protocol: v2
+  tls:
+    ca: "{mesh}"
+    server_name: forward
+    spiffe_id: {gateway_id}
+    certificate: "{front_certificate}"
+    private_key: "{front_key}"
+  connect: {{ timeout_seconds: 2, attempts: 3 }}
+access_log: {{ path: "{access_log}", format: json }}
+shutdown: {{ drain_seconds: 30 }}
+"#,
+        public_certificate = pki.public.certificate.display(),
+        public_key = pki.public.private_key.display(),
+        partners = pki.partners.certificate().display(),
+        mesh = pki.mesh.certificate().display(),
+        gateway_id = pki::GATEWAY,
+        front_certificate = pki.front.certificate.display(),
+        front_key = pki.front.private_key.display(),
+        access_log = access_log.display(),
+    )
+}
+
+/// The front binds and says so; nothing there takes long.
+const START_LIMIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,194 @@
+//! The OpenID provider of a run: npm `oidc-provider`, a certified one, behind HTTPS. People take their tokens from its
+//! token endpoint; the gateways take its keys from its key set.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http_body_util::Full;
+use hyper::StatusCode;
+use rustls::pki_types::CertificateDer;
+use serde_json::{Value, json};
+
+use crate::{
+    dialer::Dialer,
+    error::HarnessError,
+    http::{Ask, Exchange},
+    pki::Pki,
+    ports,
+    process::Process,
+    run_folder::RunFolder,
+    token::{SigningKey, Token},
+    tools,
+};
+
+/// Whoever asks for tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Person {
+    /// The token's `sub`.
+    pub name: &'static str,
+    groups: &'static [&'static str],
+    algorithm: &'static str,
+}
+
+/// Administrator of the namespace `payments`.
+pub const ALICE: Person =
+    Person { name: "alice", groups: &["staff", "payments-admins"], algorithm: "RS256" };
+/// Known to the issuer, in no group that gives a role.
+pub const BOB: Person = Person { name: "bob", groups: &["staff"], algorithm: "RS256" };
+/// Administrator of the namespace `orders`; her tokens are signed by ES256.
+pub const CAROL: Person =
+    Person { name: "carol", groups: &["staff", "orders-admins"], algorithm: "ES256" };
+
+/// The provider: its address and keys are fixed from the start, so that it can be started later or again.
+#[derive(Debug)]
+pub struct Issuer {
+    process: Option<Process>,
+    address: SocketAddr,
+    root: CertificateDer<'static>,
+    settings: PathBuf,
+    rsa: SigningKey,
+    ec: SigningKey,
+}
+
+impl Issuer {
+    /// Chooses a port, makes the signing keys, and writes the settings. Nothing runs yet.
+    ///
+    /// # Errors
+    /// Whatever keeps files from being written.
+    pub fn prepare(pki: &Pki, folder: &RunFolder) -> Result<Self, HarnessError> {
+        let address = ports::free()?;
+        let (rsa, ec) = (SigningKey::rs256("rsa-1")?, SigningKey::es256("ec-1")?);
+        let keys = [&rsa, &ec].map(|key| {
+            let file = folder.write_secret(&format!("issuer-{}.key", key.id()), key.private_pem());
+            file.map(|file| json!({ "kid": key.id(), "alg": key.algorithm(), "file": file }))
+        });
+        let people = [ALICE, BOB, CAROL].map(|person| {
+            json!({
+                "id": person.name,
+                "secret": secret_of(person),
+                "algorithm": person.algorithm,
+                "claims": { "groups": person.groups },
+            })
+        });
+        let settings = json!({
+            "issuer": url_at(address),
+            "port": address.port(),
+            "tls": { "certificate": pki.issuer.certificate, "key": pki.issuer.private_key },
+            "cookie_key": "no browser comes here",
+            "keys": keys.into_iter().collect::<Result<Vec<Value>, HarnessError>>()?,
+            "people": people,
+            "token_lifetime_seconds": TOKEN_LIFETIME.as_secs(),
+        });
+        Ok(Self {
+            process: None,
+            address,
+            root: pki.provider.root(),
+            settings: folder.write_secret("issuer.json", &format!("{settings:#}"))?,
+            rsa,
+            ec,
+        })
+    }
+
+    /// Starts the provider and waits until its discovery document can be read.
+    ///
+    /// # Errors
+    /// [`HarnessError::ToolMissing`], [`HarnessError::Ended`] or [`HarnessError::Deadline`].
+    pub async fn start(&mut self, folder: &RunFolder) -> Result<(), HarnessError> {
+        let script = tools::issuer_script()?;
+        let arguments = [script.to_string_lossy(), self.settings.to_string_lossy()];
+        let arguments = arguments.each_ref().map(|argument| &**argument);
+        let mut process = Process::start("issuer", &tools::node()?, &arguments, folder)?;
+        let expected = self.url();
+        process
+            .ready_when(START_LIMIT, async || {
+                self.discovery().await.is_ok_and(|document| document["issuer"] == *expected)
+            })
+            .await?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// The `iss` of its tokens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url_at(self.address)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its key set is.
+    #[must_use]
+    pub fn key_set_url(&self) -> String {
+        format!("{}/jwks", self.url())
+    }
+
+    /// The key that it signs RS256 with.
+    #[must_use]
+    pub fn rsa(&self) -> &SigningKey {
+        &self.rsa
+    }
+
+    /// A token of this person from the token endpoint (RFC 6749 section 4.4, RFC 8707).
+    ///
+    /// # Errors
+    /// [`HarnessError::Answer`] if the provider refuses.
+    pub async fn token(&self, person: Person) -> Result<String, HarnessError> {
+        let form = "grant_type=client_credentials&resource=api%3A%2F%2Forders";
+        let credentials = STANDARD.encode(format!("{}:{}", person.name, secret_of(person)));
+        let ask = Ask::post(&self.authority(), "/token", Full::from(form))
+            .header("authorization", format!("Basic {credentials}"))
+            .header("content-type", "application/x-www-form-urlencoded");
+        let reply = Exchange::open(&self.dialer()).await?.send(ask).await?;
+        let token = reply.json()["access_token"].as_str().map(str::to_owned);
+        token.ok_or_else(|| HarnessError::Answer {
+            peer: self.url(),
+            got: format!("{}: {}", reply.status, reply.text()),
+            expected: "an access token",
+        })
+    }
+
+    /// A token that states what the provider would state, not yet signed: to be spoilt, or to be used while the
+    /// provider is down.
+    #[must_use]
+    pub fn draft(&self, person: Person) -> Token {
+        Token::honest(&self.url(), AUDIENCE, person.name).with("groups", json!(person.groups))
+    }
+
+    async fn discovery(&self) -> Result<Value, HarnessError> {
+        let ask = Ask::get(&self.authority(), "/.well-known/openid-configuration");
+        let reply = Exchange::open(&self.dialer()).await?.send(ask).await?;
+        if reply.status == StatusCode::OK { Ok(reply.json()) } else { Ok(Value::Null) }
+    }
+
+    fn dialer(&self) -> Dialer {
+        Dialer::public(self.address, HOST, self.root.clone())
+    }
+
+    fn authority(&self) -> String {
+        format!("{HOST}:{}", self.address.port())
+    }
+}
+
+fn url_at(address: SocketAddr) -> String {
+    format!("https://{HOST}:{}", address.port())
+}
+
+fn secret_of(person: Person) -> String {
+    format!("{}-knows-this", person.name)
+}
+
+/// The `aud` that the gateways ask for.
+pub const AUDIENCE: &str = "api://orders";
+
+/// The name in the provider's certificate.
+pub const HOST: &str = "localhost";
+
+/// Long enough to play with the demo.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+/// Node loads 36 packages from a cold disk within it.
+const START_LIMIT: Duration = Duration::from_secs(30);

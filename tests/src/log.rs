@@ -1,0 +1,44 @@
+//! What the peers wrote down: files with one JSON object a line, and the audit records in a gateway's log.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+/// Every whole line that is a JSON object. A line that is still being written is left for the next look.
+#[must_use]
+pub fn json_lines(file: &Path) -> Vec<Value> {
+    objects(&text_of(file), |line| line)
+}
+
+/// Every audit record: a JSON object that the filter logged through Envoy, which puts its own prefix before it.
+#[must_use]
+pub fn audit_records(gateway_log: &Path) -> Vec<Value> {
+    objects(&text_of(gateway_log), |line| line.find(AUDIT_START).map_or("", |at| &line[at..]))
+}
+
+fn objects(text: &str, object_in: impl Fn(&str) -> &str) -> Vec<Value> {
+    text.split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+        .filter_map(|line| serde_json::from_str(object_in(line.trim_end())).ok())
+        .collect()
+}
+
+fn text_of(file: &Path) -> String {
+    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// How every audit record begins.
+const AUDIT_START: &str = r#"{"type":"audit""#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_count_and_prefixes_are_cut() {
+        let log = "[warning] wasm log: {\"type\":\"audit\",\"n\":1}\nnoise\n{\"type\":\"audit\"";
+        let cut = |line: &str| line.find(AUDIT_START).map_or(0, |at| at);
+        let got = objects(log, |line| &line[cut(line)..]);
+        assert_eq!(got, [serde_json::json!({ "type": "audit", "n": 1 })]);
+    }
+}

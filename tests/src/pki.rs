@@ -1,0 +1,197 @@
+//! The certificates of a run. Four authorities that know nothing of each other, as in the field: the public one that
+//! downstreams trust, the mesh's own, the OpenID provider's, and the one for downstreams that bring a certificate.
+
+use std::{fs, path::PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
+use crate::{error::HarnessError, run_folder::RunFolder};
+
+/// The front's own SPIFFE id; the gateway accepts no other.
+pub const FRONT: &str = "spiffe://cluster.local/ns/edge/sa/front";
+/// The gateway's SPIFFE id; the front accepts no other.
+pub const GATEWAY: &str = "spiffe://cluster.local/ns/istio-ingress/sa/gateway";
+/// A member of the mesh that is neither.
+pub const STRANGER: &str = "spiffe://cluster.local/ns/orders/sa/stranger";
+/// A downstream that brings a certificate.
+pub const PARTNER: &str = "spiffe://partners.example/ns/shop/sa/till";
+
+/// A certificate with its key, as files.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// PEM, the certificate alone: every authority here is a root.
+    pub certificate: PathBuf,
+    /// PEM, PKCS#8, readable by this user only.
+    pub private_key: PathBuf,
+}
+
+impl Identity {
+    /// The certificate as rustls takes it.
+    ///
+    /// # Panics
+    /// If the file that the harness wrote itself is gone.
+    #[must_use]
+    #[expect(clippy::unwrap_used, reason = "the harness wrote the file itself a moment ago")]
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        vec![CertificateDer::from_pem_file(&self.certificate).unwrap()]
+    }
+
+    /// The private key as rustls takes it.
+    ///
+    /// # Panics
+    /// If the file that the harness wrote itself is gone.
+    #[must_use]
+    #[expect(clippy::unwrap_used, reason = "the harness wrote the file itself a moment ago")]
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_file(&self.private_key).unwrap()
+    }
+}
+
+/// Signs certificates; its own stands in a file for those who trust it.
+#[derive(Debug)]
+pub struct Authority {
+    name: &'static str,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    certificate: PathBuf,
+}
+
+impl Authority {
+    /// A new root.
+    ///
+    /// # Errors
+    /// [`HarnessError::Certificate`] or [`HarnessError::File`].
+    pub fn create(name: &'static str, folder: &RunFolder) -> Result<Self, HarnessError> {
+        let mut params = named(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let issuer = KeyPair::generate()
+            .and_then(|key| CertifiedIssuer::self_signed(params, key))
+            .map_err(|source| HarnessError::Certificate { name: name.to_owned(), source })?;
+        let certificate = folder.write(&format!("{name}-ca.crt"), &issuer.pem())?;
+        Ok(Self { name, issuer, certificate })
+    }
+
+    /// PEM of the root, for those who trust it.
+    #[must_use]
+    pub fn certificate(&self) -> &PathBuf {
+        &self.certificate
+    }
+
+    /// The root as rustls takes it.
+    #[must_use]
+    pub fn root(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+
+    /// A certificate for these names; one that holds `://` is a URI SAN, every other a DNS name or an IP address.
+    ///
+    /// # Errors
+    /// [`HarnessError::Certificate`] or [`HarnessError::File`].
+    pub fn issue(
+        &self,
+        file: &str,
+        names: &[&str],
+        folder: &RunFolder,
+    ) -> Result<Identity, HarnessError> {
+        let (certificate, private_key) = self.sign(names).map_err(|source| {
+            HarnessError::Certificate { name: format!("{file} by {}", self.name), source }
+        })?;
+        Ok(Identity {
+            certificate: folder.write(&format!("{file}.crt"), &certificate)?,
+            private_key: folder.write_secret(&format!("{file}.key"), &private_key)?,
+        })
+    }
+
+    fn sign(&self, names: &[&str]) -> Result<(String, String), rcgen::Error> {
+        let (uris, hosts): (Vec<&str>, Vec<&str>) =
+            names.iter().copied().partition(|name| name.contains("://"));
+        let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
+        let mut params = named(names.first().copied().unwrap_or_default());
+        params.subject_alt_names = CertificateParams::new(hosts)?.subject_alt_names;
+        for uri in uris {
+            params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+        }
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+}
+
+/// Every authority and certificate of a run.
+#[derive(Debug)]
+pub struct Pki {
+    /// Signs what downstreams see.
+    pub edge: Authority,
+    /// Signs what the front and the gateways show each other.
+    pub mesh: Authority,
+    /// Signs the OpenID provider's certificate.
+    pub provider: Authority,
+    /// Signs the certificates that downstreams may bring.
+    pub partners: Authority,
+    /// The front, to downstreams.
+    pub public: Identity,
+    /// The front, to the gateway.
+    pub front: Identity,
+    /// The gateway, to the front.
+    pub gateway: Identity,
+    /// A mesh member that may not speak to the gateway.
+    pub stranger: Identity,
+    /// The OpenID provider's server.
+    pub issuer: Identity,
+    /// A downstream with a certificate.
+    pub partner: Identity,
+}
+
+impl Pki {
+    /// Makes all of them and writes them into the folder.
+    ///
+    /// # Errors
+    /// [`HarnessError::Certificate`] or [`HarnessError::File`].
+    pub fn create(folder: &RunFolder) -> Result<Self, HarnessError> {
+        let edge = Authority::create("edge", folder)?;
+        let mesh = Authority::create("mesh", folder)?;
+        let provider = Authority::create("provider", folder)?;
+        let partners = Authority::create("partners", folder)?;
+        Ok(Self {
+            public: edge.issue(
+                "public",
+                &["*.example.com", "example.com", "*.orders.example.com"],
+                folder,
+            )?,
+            front: mesh.issue("front", &[FRONT], folder)?,
+            gateway: mesh.issue("gateway", &[GATEWAY], folder)?,
+            stranger: mesh.issue("stranger", &[STRANGER], folder)?,
+            issuer: provider.issue("issuer", &["localhost", "127.0.0.1"], folder)?,
+            partner: partners.issue("partner", &[PARTNER], folder)?,
+            edge,
+            mesh,
+            provider,
+            partners,
+        })
+    }
+}
+
+/// PEM text of a file that the harness wrote.
+///
+/// # Errors
+/// [`HarnessError::File`].
+pub fn read_pem(path: &PathBuf) -> Result<String, HarnessError> {
+    fs::read_to_string(path)
+        .map_err(|source| HarnessError::File { verb: "read", path: path.clone(), source })
+}
+
+fn named(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.not_before = date_time_ymd(2024, 1, 1);
+    params.not_after = date_time_ymd(2044, 1, 1);
+    params
+}

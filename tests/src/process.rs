@@ -1,0 +1,168 @@
+//! A process of the harness: its output goes to a log file, and it never outlives the harness.
+//!
+//! It is killed when its [`Process`] is dropped, so also by a panic. Should the harness itself be killed, the kernel
+//! ends its children: each is started through `setpriv --pdeathsig`, the way to that signal without unsafe code.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{LazyLock, mpsc},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
+
+use crate::{deadline::eventually, error::HarnessError, run_folder::RunFolder};
+
+/// A running child process.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `program`; both its outputs go to `<name>.log` in the run folder.
+    ///
+    /// # Errors
+    /// [`HarnessError::Spawn`], or [`HarnessError::File`] for the log.
+    pub fn start(
+        name: &str,
+        program: &Path,
+        arguments: &[&str],
+        folder: &RunFolder,
+    ) -> Result<Self, HarnessError> {
+        let log = folder.write(&format!("{name}.log"), "")?;
+        let output = || fs::OpenOptions::new().append(true).open(&log).map(Stdio::from);
+        let spawn_failed =
+            |source: io::Error| HarnessError::Spawn { process: name.to_owned(), source };
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(output().map_err(spawn_failed)?)
+            .stderr(output().map_err(spawn_failed)?);
+        let child = spawn_from_lasting_thread(command).map_err(spawn_failed)?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// Looks until `ready` says so.
+    ///
+    /// # Errors
+    /// [`HarnessError::Ended`] as soon as the process is gone, [`HarnessError::Deadline`] with the tail of its log.
+    pub async fn ready_when(
+        &mut self,
+        within: Duration,
+        mut ready: impl AsyncFnMut() -> bool,
+    ) -> Result<(), HarnessError> {
+        let child = &mut self.child;
+        let outcome = eventually("ready", within, async || match child.try_wait() {
+            Ok(Some(status)) => Some(Err(status)),
+            Ok(None) | Err(_) => ready().await.then_some(Ok(())),
+        })
+        .await;
+        let (process, log_tail) = (self.name.clone(), self.log_tail());
+        match outcome {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(status)) => Err(HarnessError::Ended { process, status, log_tail }),
+            Err(_late) => Err(HarnessError::Deadline {
+                what: format!("the start of {process}"),
+                within,
+                log_tail,
+            }),
+        }
+    }
+
+    /// Everything that the process has printed so far.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The last lines of the log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks the process to end (SIGTERM).
+    ///
+    /// # Errors
+    /// [`HarnessError::Spawn`] if it is gone already.
+    pub fn terminate(&self) -> Result<(), HarnessError> {
+        i32::try_from(self.child.id())
+            .map_err(io::Error::other)
+            .and_then(|id| signal::kill(Pid::from_raw(id), Signal::SIGTERM).map_err(io::Error::from))
+            .map_err(|source| HarnessError::Spawn { process: self.name.clone(), source })
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Errors
+    /// [`HarnessError::Deadline`] with the tail of its log.
+    pub async fn ended(&mut self, within: Duration) -> Result<ExitStatus, HarnessError> {
+        let child = &mut self.child;
+        let status = eventually("ended", within, async || child.try_wait().ok().flatten()).await;
+        status.map_err(|_late| HarnessError::Deadline {
+            what: format!("the end of {}", self.name),
+            within,
+            log_tail: self.log_tail(),
+        })
+    }
+
+    /// Ends the process at once, as a crash would.
+    pub fn kill(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The parent-death signal is sent when the *thread* that started the child ends. So one thread, which never ends,
+/// starts every child: a test's own thread ends before the process does.
+fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
+    let (answer, spawned) = mpsc::channel();
+    SPAWNER.send(Order { command, answer }).map_err(io::Error::other)?;
+    spawned.recv().map_err(io::Error::other)?
+}
+
+struct Order {
+    command: Command,
+    answer: mpsc::Sender<io::Result<Child>>,
+}
+
+static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
+    let (orders, queue) = mpsc::channel::<Order>();
+    thread::spawn(move || {
+        for Order { mut command, answer } in queue {
+            let _asker_gone = answer.send(command.spawn());
+        }
+    });
+    orders
+});
+
+/// Enough to show why a start failed, little enough to read in a test's output.
+const TAIL_LINES: usize = 25;

@@ -1,0 +1,63 @@
+//! Where the peers, the product and the repository are. Nothing is looked for anywhere else: a peer of another
+//! version would make other tests of these.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::HarnessError;
+
+/// The Envoy that `scripts/setup` installed.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn envoy() -> Result<PathBuf, HarnessError> {
+    installed(".cache/tools/envoy")
+}
+
+/// The Node.js that `scripts/setup` installed.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn node() -> Result<PathBuf, HarnessError> {
+    installed(".cache/tools/node")
+}
+
+/// The OpenID provider's script, with the packages that it needs beside it.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn issuer_script() -> Result<PathBuf, HarnessError> {
+    installed("tests/issuer/node_modules/oidc-provider")?;
+    installed("tests/issuer/server.mjs")
+}
+
+/// The front's binary.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`].
+pub fn front() -> Result<PathBuf, HarnessError> {
+    built("target/release/l4-front", "cargo build --release -p l4-front")
+}
+
+/// The identity filter as the gateway loads it.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`].
+pub fn filter() -> Result<PathBuf, HarnessError> {
+    built("target/filter/identity_filter.wasm", "./scripts/build-filter")
+}
+
+/// A path inside the checkout.
+#[must_use]
+pub fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn installed(path: &str) -> Result<PathBuf, HarnessError> {
+    let path = in_repository(path);
+    path.canonicalize().map_err(|_absent| HarnessError::ToolMissing { path })
+}
+
+fn built(path: &str, command: &'static str) -> Result<PathBuf, HarnessError> {
+    let path = in_repository(path);
+    path.canonicalize().map_err(|_absent| HarnessError::NotBuilt { path, command })
+}
