@@ -8,6 +8,13 @@ tools=$root/.cache/tools
 # One place for build results: the scripts and the test harness name files under target/.
 export CARGO_TARGET_DIR=$root/target
 
+# Where rustup puts cargo. A shell that was open before does not look there, and a distribution's own rustc must not be
+# taken for the pinned one.
+cargo_bin=${CARGO_HOME:-${HOME:-}/.cargo}/bin
+if [[ -x $cargo_bin/cargo && :$PATH: != *":$cargo_bin:"* ]]; then
+  PATH=$cargo_bin:$PATH
+fi
+
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
   bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' yellow=$'\e[33m' plain=$'\e[0m'
 else
@@ -27,12 +34,6 @@ warn() { printf '%swarning: %s%s\n' "$yellow" "$*" "$plain" >&2; }
 die() {
   printf '%serror: %s%s\n' "$red" "$*" "$plain" >&2
   exit 1
-}
-
-# find_cargo: rustup puts cargo where a shell that was open before does not look.
-find_cargo() {
-  command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
-  command -v cargo >/dev/null || die "cargo is missing; run scripts/setup"
 }
 
 # usage FILE: prints the comment at the head of a script, without its comment signs.
