@@ -89,6 +89,12 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
+    /// The body, if it was a denial: what a failed expectation has to show.
+    #[must_use]
+    pub fn text_if_denied(&self) -> Option<String> {
+        (!self.status.is_success()).then(|| self.text())
+    }
+
     /// The body as text.
     #[must_use]
     pub fn text(&self) -> String {

@@ -47,7 +47,6 @@ pub struct Issuer {
     root: CertificateDer<'static>,
     settings: PathBuf,
     rsa: SigningKey,
-    ec: SigningKey,
 }
 
 impl Issuer {
@@ -85,7 +84,6 @@ impl Issuer {
             root: pki.provider.root(),
             settings: folder.write_secret("issuer.json", &format!("{settings:#}"))?,
             rsa,
-            ec,
         })
     }
 

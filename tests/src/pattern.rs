@@ -42,8 +42,8 @@ impl Iterator for Pattern {
             return None;
         }
         let length = usize::try_from(self.left).map_or(BLOCK, |left| left.min(BLOCK));
-        let number = self.block.to_be_bytes();
-        let block: Vec<u8> = number.into_iter().cycle().take(length).collect();
+        let mut block = self.block.to_be_bytes().repeat(length.div_ceil(size_of::<u64>()));
+        block.truncate(length);
         self.block += 1;
         self.left -= length as u64;
         Some(block.into())

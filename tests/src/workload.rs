@@ -120,13 +120,11 @@ fn mirrored(name: &str, request: &Request<Incoming>) -> Value {
     })
 }
 
-/// Every field as it came, doubled ones as often as they came.
-fn fields(headers: &HeaderMap) -> Vec<[String; 2]> {
+/// Every field as `name: value`, doubled ones as often as they came.
+fn fields(headers: &HeaderMap) -> Vec<String> {
     headers
         .iter()
-        .map(|(name, value)| {
-            [name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()]
-        })
+        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
         .collect()
 }
 
