@@ -1,1 +1,32 @@
-//! Placeholder.
+//! `l4-front`: a thin TCP front before an Istio ingress gateway.
+//!
+//! The life of one connection: a worker accepts it (`listener`), the downstream's TLS handshake
+//! runs (`tls`, `leg`), its server name picks a cluster (`route`), the cluster an endpoint
+//! (`cluster`, `balancer`), the endpoint is dialled with a PROXY header before the ClientHello
+//! (`upstream`, `proxy_protocol`), bytes are relayed (`relay`), and one line is logged
+//! (`access_log`). `connection` is that story in order.
+//!
+//! Pure, without sockets and clocks: `balancer`, `buffer`, `proxy_protocol`, `route`, `tls`.
+
+mod access_log;
+mod admin;
+mod balancer;
+mod buffer;
+mod clock;
+mod cluster;
+mod config;
+mod connection;
+mod drain;
+mod leg;
+mod listener;
+mod metrics;
+mod proxy_protocol;
+mod relay;
+mod route;
+mod server;
+mod shared;
+mod tls;
+mod upstream;
+
+pub use config::{Config, ConfigError};
+pub use server::{RunError, run};

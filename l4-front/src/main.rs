@@ -1,2 +1,76 @@
-//! Placeholder.
-fn main() {}
+//! Arguments, configuration, exit code. Everything else is in the library.
+
+use std::error::Error;
+use std::io::stderr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use l4_front::Config;
+use tracing::Level;
+
+/// sysexits.h EX_USAGE: the configuration is wrong, a restart will not help.
+const BAD_CONFIG: u8 = 64;
+
+/// A thin TCP front before an Istio ingress gateway: terminates TLS, hands over the client's
+/// identity by PROXY protocol v2, re-encrypts, balances.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a configuration, the files that it names included, and bind nothing.
+    Check {
+        /// The configuration file (YAML).
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Serve until SIGTERM, then drain. Exit codes: 0 drained, 1 failure, 64 bad configuration.
+    Run {
+        /// The configuration file (YAML).
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What is logged to standard error: error, warn, info, debug or trace.
+        #[arg(long, value_name = "LEVEL", default_value = "info")]
+        log_level: Level,
+    },
+}
+
+fn main() -> ExitCode {
+    let (path, log_level, serve) = match Args::parse().command {
+        Command::Check { config } => (config, Level::INFO, false),
+        Command::Run { config, log_level } => (config, log_level, true),
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(log_level)
+        .with_writer(stderr)
+        .init();
+    let config = match Config::load(&path) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, ExitCode::from(BAD_CONFIG)),
+    };
+    if !serve {
+        return ExitCode::SUCCESS;
+    }
+    match l4_front::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, ExitCode::FAILURE),
+    }
+}
+
+/// One line on standard error: the error and what caused it.
+fn fail(error: &dyn Error, code: ExitCode) -> ExitCode {
+    let mut message = format!("l4-front: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message.push_str(": ");
+        message.push_str(&error.to_string());
+        cause = error.source();
+    }
+    eprintln!("{message}");
+    code
+}

@@ -1,0 +1,155 @@
+//! One JSON line per downstream connection, at its end.
+//!
+//! Lines go to a thread of their own through a bounded queue: a slow disk must not slow down the
+//! relay. A line that finds the queue full is counted as lost, never waited for.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use serde::Serialize;
+
+/// Lines that may wait for the disk; at about 600 bytes each this is 5 MiB.
+const QUEUE: usize = 8192;
+
+/// What is told about one connection. Facts that never came to be are `null`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Record {
+    /// RFC 3339, UTC, milliseconds: when the connection ended.
+    pub(crate) time: String,
+    pub(crate) connection_id: String,
+    pub(crate) listener: String,
+    pub(crate) downstream: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) sni: Option<String>,
+    pub(crate) tls_version: Option<&'static str>,
+    pub(crate) tls_cipher: Option<String>,
+    pub(crate) tls_group: Option<String>,
+    pub(crate) tls_resumed: Option<bool>,
+    pub(crate) alpn: Option<String>,
+    pub(crate) client_spiffe_id: Option<String>,
+    pub(crate) cluster: Option<String>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) attempts: u32,
+    /// Bytes of data, without TLS and headers, from the downstream to the endpoint.
+    pub(crate) bytes_up: u64,
+    /// The same from the endpoint to the downstream.
+    pub(crate) bytes_down: u64,
+    pub(crate) duration_ms: u64,
+    pub(crate) termination: &'static str,
+    /// What went wrong, for the operator; `null` if nothing did.
+    pub(crate) error: Option<String>,
+}
+
+impl Record {
+    /// A connection of which nothing is known yet but its two ends.
+    pub(crate) fn new(
+        connection_id: String,
+        listener: String,
+        downstream: SocketAddr,
+        local: SocketAddr,
+    ) -> Self {
+        Self {
+            time: String::new(),
+            connection_id,
+            listener,
+            downstream,
+            local,
+            sni: None,
+            tls_version: None,
+            tls_cipher: None,
+            tls_group: None,
+            tls_resumed: None,
+            alpn: None,
+            client_spiffe_id: None,
+            cluster: None,
+            endpoint: None,
+            attempts: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            duration_ms: 0,
+            termination: "",
+            error: None,
+        }
+    }
+}
+
+/// The queue's end that connections hold.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessLog {
+    queue: SyncSender<String>,
+}
+
+impl AccessLog {
+    /// Opens `path` for appending and starts the thread that writes to it. The thread ends, with
+    /// everything written, once the last [`AccessLog`] is dropped.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, JoinHandle<()>)> {
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let (queue, lines) = sync_channel(QUEUE);
+        let writer = thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_lines(&lines, file))?;
+        Ok((Self { queue }, writer))
+    }
+
+    /// Queues one line; false if it is lost.
+    #[must_use]
+    pub(crate) fn write(&self, record: &Record) -> bool {
+        let Ok(line) = serde_json::to_string(record) else {
+            return false;
+        };
+        match self.queue.try_send(line) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+/// Writes what has queued up in one go, so that a burst costs few system calls and a quiet line
+/// appears at once.
+fn write_lines(lines: &Receiver<String>, file: File) {
+    let mut out = BufWriter::new(file);
+    while let Ok(line) = lines.recv() {
+        let mut result = writeln!(out, "{line}");
+        while let Ok(line) = lines.try_recv() {
+            result = result.and_then(|()| writeln!(out, "{line}"));
+        }
+        if let Err(error) = result.and_then(|()| out.flush()) {
+            tracing::error!(%error, "access_log.path: cannot write");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_queued_line_is_written_before_the_end() {
+        let path = std::env::temp_dir().join(format!("access-log-{}", uuid::Uuid::now_v7()));
+        let (log, writer) = AccessLog::open(&path).unwrap();
+        let address = "127.0.0.1:1".parse().unwrap();
+        let mut record = Record::new("id".to_owned(), "public".to_owned(), address, address);
+        for attempts in 0..100 {
+            record.attempts = attempts;
+            assert!(log.write(&record));
+        }
+        drop(log);
+        writer.join().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 100);
+        assert_eq!(lines[99]["attempts"], 99);
+        assert!(lines[0]["sni"].is_null());
+    }
+}

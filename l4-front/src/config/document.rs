@@ -1,0 +1,242 @@
+//! The configuration file as it is written: every key, its type and its default.
+//!
+//! Nothing here is checked beyond its type; `config.rs` turns a document into a `Config`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    /// Threads that relay; 1 to 512. Default: one per core.
+    pub(super) workers: Option<u64>,
+    pub(super) admin: Option<Admin>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) clusters: Vec<Cluster>,
+    pub(super) access_log: Option<AccessLog>,
+    #[serde(default)]
+    pub(super) shutdown: Shutdown,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) bind: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listener {
+    pub(super) name: String,
+    pub(super) bind: SocketAddr,
+    #[serde(default)]
+    pub(super) accept_proxy_protocol: bool,
+    pub(super) tls: Option<ListenerTls>,
+    pub(super) routes: Vec<Route>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) timeouts: Timeouts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListenerTls {
+    pub(super) certificates: Vec<CertificateFiles>,
+    #[serde(default = "ListenerTls::default_alpn")]
+    pub(super) alpn: Vec<String>,
+    pub(super) client_auth: Option<ClientAuth>,
+}
+
+impl ListenerTls {
+    fn default_alpn() -> Vec<String> {
+        vec!["h2".to_owned(), "http/1.1".to_owned()]
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CertificateFiles {
+    pub(super) certificate: PathBuf,
+    pub(super) private_key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientAuth {
+    pub(super) mode: ClientAuthMode,
+    pub(super) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClientAuthMode {
+    None,
+    Optional,
+    Required,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    /// Absent: the default route.
+    pub(super) sni: Option<Vec<String>>,
+    pub(super) cluster: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    /// Open downstream connections; 1 to 10000000, default 20000.
+    pub(super) connections: u64,
+    pub(super) connections_per_source: Option<u64>,
+    /// Downstream TLS handshakes at the same time; 1 to 1000000, default 512.
+    pub(super) handshakes_in_flight: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            connections_per_source: None,
+            handshakes_in_flight: 512,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Timeouts {
+    /// From accept to the end of the downstream handshake; 1 to 300 s, default 10.
+    pub(super) handshake_seconds: u64,
+    /// Without a byte in either direction; 1 to 86400 s, default 300.
+    pub(super) idle_seconds: u64,
+    pub(super) max_age_seconds: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake_seconds: 10,
+            idle_seconds: 300,
+            max_age_seconds: 0,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cluster {
+    pub(super) name: String,
+    pub(super) endpoints: Option<Vec<Endpoint>>,
+    pub(super) dns: Option<serde_yaml_ng::Value>,
+    #[serde(default)]
+    pub(super) balance: Balance,
+    #[serde(default)]
+    pub(super) proxy_protocol: ProxyProtocol,
+    pub(super) tls: Option<ClusterTls>,
+    #[serde(default)]
+    pub(super) connect: Connect,
+    pub(super) health_check: Option<serde_yaml_ng::Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Endpoint {
+    pub(super) address: SocketAddr,
+    /// Share of the connections; 1 to 100, default 1.
+    #[serde(default = "Endpoint::default_weight")]
+    pub(super) weight: u64,
+}
+
+impl Endpoint {
+    fn default_weight() -> u64 {
+        1
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Balance {
+    #[default]
+    RoundRobin,
+    LeastConnections,
+    PowerOfTwo,
+    Maglev,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ProxyProtocol {
+    None,
+    V1,
+    #[default]
+    V2,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClusterTls {
+    pub(super) ca: PathBuf,
+    /// `forward`, or a fixed name. Default: forward.
+    #[serde(default = "ClusterTls::default_server_name")]
+    pub(super) server_name: String,
+    pub(super) spiffe_id: Option<String>,
+    pub(super) certificate: PathBuf,
+    pub(super) private_key: PathBuf,
+}
+
+impl ClusterTls {
+    fn default_server_name() -> String {
+        "forward".to_owned()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Connect {
+    /// For one attempt to connect, and again for its handshake; 1 to 60 s, default 2.
+    pub(super) timeout_seconds: u64,
+    /// Endpoints tried for one connection; 1 to 10, default 3.
+    pub(super) attempts: u64,
+}
+
+impl Default for Connect {
+    fn default() -> Self {
+        Self {
+            timeout_seconds: 2,
+            attempts: 3,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccessLog {
+    pub(super) path: PathBuf,
+    #[serde(default)]
+    pub(super) format: AccessLogFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AccessLogFormat {
+    #[default]
+    Json,
+    Line,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Shutdown {
+    /// How long open connections may last after SIGTERM; 0 to 3600 s, default 30.
+    pub(super) drain_seconds: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { drain_seconds: 30 }
+    }
+}

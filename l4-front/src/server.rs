@@ -1,0 +1,196 @@
+//! The process: sockets, workers, admin endpoint, signals, and the way out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::access_log::AccessLog;
+use crate::config::Config;
+use crate::drain::{Drain, DrainTrigger, Phase};
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+use crate::{admin, listener};
+
+/// What a connection may take to write its last line once it was told to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Why the front could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The access log cannot be opened.
+    #[error("access_log.path: cannot open {}", .path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// An address cannot be bound.
+    #[error("{at}: cannot bind {address}")]
+    Bind {
+        /// Path in the configuration.
+        at: String,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Threads or signal handlers cannot be had.
+    #[error("cannot start")]
+    Start(#[from] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT, then drains. A second signal ends the drain at once.
+///
+/// # Errors
+/// If it cannot start. Nothing is left bound.
+pub fn run(config: Config) -> Result<(), RunError> {
+    let control = runtime()?;
+    let _entered = control.enter();
+    let mut sockets = bind_all(&config)?;
+    let admin = config
+        .admin
+        .map(|address| bind("admin.bind", address))
+        .transpose()?;
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+
+    let (access_log, writer) = match config.access_log {
+        None => (None, None),
+        Some(path) => {
+            let opened = AccessLog::open(&path);
+            let (log, writer) = opened.map_err(|source| RunError::AccessLog { path, source })?;
+            (Some(log), Some(writer))
+        }
+    };
+    let metrics = Arc::new(Metrics::default());
+    let registry = Arc::new(metrics.registry());
+    let clusters: Arc<[_]> = config.clusters.into();
+    let listeners: Vec<_> = config
+        .listeners
+        .into_iter()
+        .map(|listener| {
+            let (clusters, metrics) = (Arc::clone(&clusters), Arc::clone(&metrics));
+            Arc::new(Shared::new(listener, clusters, metrics, access_log.clone()))
+        })
+        .collect();
+    drop(access_log);
+
+    let (trigger, drain) = DrainTrigger::new();
+    let (alive, mut all_done) = mpsc::channel(1);
+    let mut workers = Vec::new();
+    for number in 0..config.workers {
+        let mine = listeners
+            .iter()
+            .cloned()
+            .zip(sockets.split_off(sockets.len() - listeners.len()));
+        workers.push(spawn_worker(
+            number,
+            mine.collect(),
+            drain.clone(),
+            alive.clone(),
+        )?);
+    }
+    drop((alive, listeners));
+
+    control.block_on(async {
+        if let Some(socket) = admin {
+            tokio::spawn(admin::serve(
+                TcpListener::from_std(socket)?,
+                registry,
+                drain,
+            ));
+        }
+        tracing::info!(workers = config.workers, "serving");
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!(seconds = config.drain.as_secs(), "draining");
+        trigger.set(Phase::Draining);
+        tokio::select! {
+            _ = timeout(config.drain, all_done.recv()) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        trigger.set(Phase::Forced);
+        let _ = timeout(LAST_WORDS, all_done.recv()).await;
+        Ok::<_, RunError>(())
+    })?;
+    for worker in workers {
+        if worker.join().is_err() {
+            tracing::error!("a worker ended by panic");
+        }
+    }
+    if writer.is_some_and(|writer| writer.join().is_err()) {
+        tracing::error!("the access log's writer ended by panic");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// For each worker one socket per listener, in the listeners' order.
+fn bind_all(config: &Config) -> Result<Vec<std::net::TcpListener>, RunError> {
+    let mut sockets = Vec::new();
+    for _worker in 0..config.workers {
+        for (index, listener) in config.listeners.iter().enumerate() {
+            sockets.push(bind(&format!("listeners[{index}].bind"), listener.bind)?);
+        }
+    }
+    Ok(sockets)
+}
+
+fn bind(at: &str, address: SocketAddr) -> Result<std::net::TcpListener, RunError> {
+    listener::bind(address).map_err(|source| RunError::Bind {
+        at: at.to_owned(),
+        address,
+        source,
+    })
+}
+
+fn spawn_worker(
+    number: usize,
+    listeners: Vec<(Arc<Shared>, std::net::TcpListener)>,
+    drain: Drain,
+    alive: mpsc::Sender<()>,
+) -> io::Result<thread::JoinHandle<()>> {
+    let runtime = runtime()?;
+    thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(move || {
+            runtime.block_on(async {
+                let (task, mut tasks) = mpsc::channel(1);
+                for (shared, socket) in listeners {
+                    match TcpListener::from_std(socket) {
+                        Ok(socket) => {
+                            let loops =
+                                listener::accept_loop(socket, shared, drain.clone(), task.clone());
+                            tokio::spawn(loops);
+                        }
+                        Err(error) => tracing::error!(%error, "a listener could not be started"),
+                    }
+                }
+                drop(task);
+                // Nothing is ever sent: this ends when the last task has dropped its end.
+                let _ = tasks.recv().await;
+            });
+            drop(alive);
+        })
+}
+
+fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread().enable_all().build()
+}
