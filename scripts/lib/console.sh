@@ -25,7 +25,10 @@ fi
 heading() { printf '%s==> %s%s\n' "$bold" "$*" "$plain"; }
 
 # row WORD TEXT: one item of a step, such as `row have "shellcheck 0.9.0"`.
-row() { printf '    %-15s %s\n' "$1" "$2"; }
+row() { printf '    %s%*s %s\n' "$1" $((15 - $(width "$1"))) '' "$2"; }
+
+# width TEXT: how many columns it takes, colours aside.
+width() { local text=${1//$'\e['[0-9]m/}; text=${text//$'\e['[0-9][0-9]m/}; echo ${#text}; }
 
 # warn TEXT: something that did not run and should be known.
 warn() { printf '%swarning: %s%s\n' "$yellow" "$*" "$plain" >&2; }
@@ -61,7 +64,8 @@ scratch() {
 }
 
 # quietly TEXT COMMAND...: runs a command that takes long. What it prints is shown only where it fails, or with
-# verbose=1. On a terminal the elapsed time is shown meanwhile. The word for success is `done`, or $finished.
+# verbose=1. On a terminal the elapsed time is shown meanwhile. The word for success is `done`, or $finished. A command
+# that could not do its work here, and need not, ends with 77.
 quietly() {
   local text=$1 start log status=0
   shift
@@ -75,6 +79,10 @@ quietly() {
     "$@" >"$log" 2>&1 </dev/null &
     set +m
     await $! "$text" "$start" || status=$?
+  fi
+  if ((status == 77)); then
+    row "${yellow}not run${plain}" "$text ($(since "$start"))"
+    return
   fi
   if ((status != 0)); then
     row "${red}failed${plain}" "$text ($(since "$start"), exit $status)"
