@@ -4,15 +4,15 @@
 //! A chapter needs nothing but a fresh mesh. Several chapters can be walked on one mesh in the order of [`CHAPTERS`]:
 //! the first one starts the OpenID provider, the last one ends the front.
 
-mod attribution;
-mod failures;
-mod gateway_door;
-mod key_set;
-mod malformed;
+pub mod attribution;
+pub mod failures;
+pub mod gateway_door;
+pub mod key_set;
+pub mod malformed;
 mod mirror;
-mod roles;
-mod tokens;
-mod transport;
+pub mod roles;
+pub mod tokens;
+pub mod transport;
 mod verdict;
 
 use std::{fmt::Debug, pin::Pin};
@@ -98,12 +98,21 @@ fn expect<T: PartialEq<U> + Debug, U: Debug>(
     if seen == expected {
         return Ok(());
     }
-    Err(Mismatch::Differs {
-        about: about.to_owned(),
-        seen: format!("{seen:?}"),
-        expected: format!("{expected:?}"),
-    })
+    Err(Mismatch::differs(about, &format!("{seen:?}"), &format!("{expected:?}")))
 }
+
+impl Mismatch {
+    fn differs(about: &str, seen: &str, expected: &str) -> Self {
+        Self::Differs {
+            about: about.to_owned(),
+            seen: seen.chars().take(SHOWN_CHARS).collect(),
+            expected: expected.chars().take(SHOWN_CHARS).collect(),
+        }
+    }
+}
+
+/// A mirrored request holds a whole token, which nobody wants to see on a terminal.
+const SHOWN_CHARS: usize = 300;
 
 /// Every chapter, in the order in which one mesh can hear them all.
 pub const CHAPTERS: &[&Chapter] = &[

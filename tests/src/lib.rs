@@ -23,6 +23,7 @@ pub mod plugin;
 pub mod ports;
 pub mod process;
 pub mod proxy_protocol;
+pub mod receiver;
 pub mod run_folder;
 pub mod token;
 pub mod tools;

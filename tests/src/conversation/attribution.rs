@@ -12,7 +12,8 @@ use crate::{
     mesh::{DOWNSTREAM, IssuerAtStart, LOG_LIMIT, Mesh},
 };
 
-pub(super) const CHAPTER: Chapter = Chapter {
+/// The steps.
+pub const CHAPTER: Chapter = Chapter {
     name: "attribution",
     issuer: IssuerAtStart::Up,
     steps: &[

@@ -18,7 +18,8 @@ use crate::{
     pattern::{Pattern, Sum},
 };
 
-pub(super) const CHAPTER: Chapter = Chapter {
+/// The steps.
+pub const CHAPTER: Chapter = Chapter {
     name: "failures",
     issuer: IssuerAtStart::Up,
     steps: &[

@@ -15,7 +15,8 @@ use crate::{
     proxy_protocol,
 };
 
-pub(super) const CHAPTER: Chapter = Chapter {
+/// The steps.
+pub const CHAPTER: Chapter = Chapter {
     name: "the doors",
     issuer: IssuerAtStart::Up,
     steps: &[
@@ -131,9 +132,5 @@ async fn refused(mesh: &Mesh, dialer: &Dialer) -> Result<String, Mismatch> {
 }
 
 fn opened_although_refused() -> Mismatch {
-    Mismatch::Differs {
-        about: "the connection".to_owned(),
-        seen: "open".to_owned(),
-        expected: "a refusal".to_owned(),
-    }
+    Mismatch::differs("the connection", "open", "a refusal")
 }

@@ -17,7 +17,8 @@ use crate::{
     plugin::REFRESH_SECONDS,
 };
 
-pub(super) const CHAPTER: Chapter = Chapter {
+/// The steps.
+pub const CHAPTER: Chapter = Chapter {
     name: "the key set",
     issuer: IssuerAtStart::Down,
     steps: &[

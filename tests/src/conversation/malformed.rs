@@ -13,7 +13,8 @@ use crate::{
     mesh::{IssuerAtStart, Mesh},
 };
 
-pub(super) const CHAPTER: Chapter = Chapter {
+/// The steps.
+pub const CHAPTER: Chapter = Chapter {
     name: "malformed requests",
     issuer: IssuerAtStart::Up,
     steps: &[

@@ -12,7 +12,8 @@ use crate::{
     mesh::{IssuerAtStart, Mesh},
 };
 
-pub(super) const CHAPTER: Chapter = Chapter {
+/// The steps.
+pub const CHAPTER: Chapter = Chapter {
     name: "roles",
     issuer: IssuerAtStart::Up,
     steps: &[

@@ -15,7 +15,8 @@ use crate::{
     token::with_broken_signature,
 };
 
-pub(super) const CHAPTER: Chapter = Chapter {
+/// The steps.
+pub const CHAPTER: Chapter = Chapter {
     name: "tokens",
     issuer: IssuerAtStart::Up,
     steps: &[

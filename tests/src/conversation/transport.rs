@@ -14,7 +14,8 @@ use crate::{
     workload::WEBSOCKET_GREETING,
 };
 
-pub(super) const CHAPTER: Chapter = Chapter {
+/// The steps.
+pub const CHAPTER: Chapter = Chapter {
     name: "transport",
     issuer: IssuerAtStart::Up,
     steps: &[

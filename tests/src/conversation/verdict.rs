@@ -54,11 +54,8 @@ pub(super) async fn denied_on(
     let before = mesh.requests_at_workloads();
     let reply = exchange.send(ask).await?;
     if !statuses.contains(&reply.status) {
-        return Err(Mismatch::Differs {
-            about: "the status".to_owned(),
-            seen: format!("{} {}", reply.status, reply.text()),
-            expected: format!("{statuses:?}"),
-        });
+        let seen = format!("{} {}", reply.status, reply.text());
+        return Err(Mismatch::differs("the status", &seen, &format!("{statuses:?}")));
     }
     let decision = reply.json()["decision"].as_str().unwrap_or_default().to_owned();
     expect("the body", reply.json(), json!({ "decision": decision }))?;
