@@ -77,6 +77,7 @@ pub(crate) async fn relay(
     let timer = sleep_until(Instant::now() + idle);
     tokio::pin!(timer);
     let mut last_moved = Instant::now();
+    let mut cut = None;
     let end = poll_fn(|cx| {
         loop {
             let moved_up = match up.poll(cx, &mut downstream, &mut upstream, &mut traffic.up) {
@@ -93,6 +94,10 @@ pub(crate) async fn relay(
                     }));
                 }
             };
+            cut = cut
+                .take()
+                .or_else(|| up.cut.take())
+                .or_else(|| down.cut.take());
             // A socket that failed can neither be read nor written.
             if up.source == Source::Lost {
                 down.state = State::Finished;
@@ -124,7 +129,7 @@ pub(crate) async fn relay(
             if up.source == Source::Open {
                 linger(&mut downstream).await;
             }
-            up.cut.or(down.cut).unwrap_or(End::Closed)
+            cut.unwrap_or(End::Closed)
         }
         Some(end) => {
             // An alert may be queued for the side that broke the protocol.
@@ -286,3 +291,6 @@ async fn linger(downstream: &mut Leg) {
     // Either way the connection is over.
     let _ = timeout(LINGER, drained).await;
 }
+
+#[cfg(test)]
+mod tests;
