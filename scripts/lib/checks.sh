@@ -58,7 +58,8 @@ check_no_std() {
   }
   while read -r file; do
     # Up to its test module, without comments.
-    sed '/#\[cfg(test)\]/q; s|//.*||' "$file" | grep -nE '\bstd::|extern crate std' | sed "s|^|$file:|" | grep . && bad=1
+    sed '/#\[cfg(test)\]/q; s|//.*||' "$file" | grep -nE '\bstd::|extern crate std' | sed "s|^|$file:|" | grep . &&
+      bad=1
   done < <(files 'filter/src/*.rs' | grep -vE '^filter/src/wasm(\.rs$|/)')
   return "$bad"
 }
@@ -91,7 +92,11 @@ cargo_deny() {
   rm -rf "$scratch/cargo-deny"
 }
 
-shell_scripts() { files | while read -r file; do head -c 64 "$file" | grep -qaE '^#!.*\b(ba)?sh\b' && echo "$file"; done; }
+shell_scripts() {
+  files | while read -r file; do
+    head -c 64 "$file" | grep -qaE '^#!.*\b(ba)?sh\b' && echo "$file"
+  done
+}
 
 check_shell() {
   local scripts
@@ -123,7 +128,8 @@ check_manifests() {
 
 check_file_size() {
   files '*.rs' '*.mjs' '*.yaml' 'scripts/*' '.ci/run' | xargs -d '\n' wc -l |
-    awk -v longest="$longest_file" '$2 != "total" && $1 > longest { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }'
+    awk -v longest="$longest_file" '$2 != "total" && $1 > longest { print $2 ": " $1 " lines"; bad = 1 }
+      END { exit bad }'
 }
 
 check_unfinished() {
