@@ -199,7 +199,10 @@ fn connection_manager(
                     "log_format": { "json_format": access_log_fields() },
                 },
             }],
-            "http_filters": filters_tmp(around)?,
+            "http_filters": [identity_filter(around.issuer)?, {
+                "name": "envoy.filters.http.router",
+                "typed_config": { "@type": format!("{HTTP_FILTERS}.router.v3.Router") },
+            }],
             "route_config": routes(),
         },
     }))
@@ -321,9 +324,3 @@ const TLV_STATE: &str = "envoy.network.proxy_protocol.tlv";
 
 /// V8 compiles the filter without a baseline tier, once in the canary and once in the worker.
 const START_LIMIT: Duration = Duration::from_secs(60);
-
-fn filters_tmp(around: &Surroundings<'_>) -> Result<Vec<Value>, HarnessError> {
-let mut v = vec![]; if tools::filter().is_ok() { v.push(identity_filter(around.issuer)?); } v.push(json!({
-                "name": "envoy.filters.http.router",
-                "typed_config": { "@type": format!("{HTTP_FILTERS}.router.v3.Router") },
-            })); Ok(v) }
