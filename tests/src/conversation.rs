@@ -98,7 +98,11 @@ fn expect<T: PartialEq<U> + Debug, U: Debug>(
     if seen == expected {
         return Ok(());
     }
-    Err(Mismatch::differs(about, &format!("{seen:?}"), &format!("{expected:?}")))
+    Err(Mismatch::differs(
+        about,
+        &format!("{seen:?}"),
+        &format!("{expected:?}"),
+    ))
 }
 
 impl Mismatch {

@@ -96,7 +96,10 @@ impl Dialer {
     /// Offers these protocols (ALPN).
     #[must_use]
     pub fn speaking(mut self, protocols: &[&str]) -> Self {
-        self.protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        self.protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         self
     }
 
@@ -129,14 +132,19 @@ impl Dialer {
         within_limit(self.target, async {
             let config = self.tls_config().map_err(io::Error::other)?;
             let stream = self.tcp().await?;
-            TlsConnector::from(Arc::new(config)).connect(self.server_name.clone(), stream).await
+            TlsConnector::from(Arc::new(config))
+                .connect(self.server_name.clone(), stream)
+                .await
         })
         .await
     }
 
     async fn tcp(&self) -> io::Result<TcpStream> {
-        let socket =
-            if self.target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        let socket = if self.target.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
         if let Some(source) = self.source {
             socket.bind(SocketAddr::new(source, 0))?;
         }
@@ -147,14 +155,15 @@ impl Dialer {
     }
 
     fn tls_config(&self) -> Result<ClientConfig, rustls::Error> {
-        let builder =
-            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()?;
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?;
         let builder = match &self.trust {
             Trust::Name(root) => builder.with_root_certificates(roots(root)?),
             Trust::Mesh(root) => {
                 let verifier = Arc::new(ChainOnly::new(root)?);
-                builder.dangerous().with_custom_certificate_verifier(verifier)
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(verifier)
             }
         };
         let mut config = match &self.identity {
@@ -169,7 +178,9 @@ impl Dialer {
 /// The TLS alert by which the peer refused, if that is what happened.
 #[must_use]
 pub fn alert(error: &io::Error) -> Option<AlertDescription> {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::AlertReceived(description)) => Some(*description),
         Some(_) | None => None,
@@ -222,7 +233,10 @@ impl ServerCertVerifier for ChainOnly {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         use rustls::{CertificateError::NotValidForNameContext, Error::InvalidCertificate};
-        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
+        match self
+            .inner
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp, now)
+        {
             Err(InvalidCertificate(NotValidForNameContext { .. })) => {
                 Ok(ServerCertVerified::assertion())
             }

@@ -1,12 +1,17 @@
 //! A gateway of a run: the real Envoy, configured as istiod configures an ingress gateway with the hand-over contract
 //! of Sallyport: PROXY protocol v2 demanded, TLS only with the front's SPIFFE id, the identity filter before the router.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    path::PathBuf,
+    time::Duration,
+};
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
+    dialer::Dialer,
     error::HarnessError,
     http::{Ask, Exchange},
     issuer::{self, Issuer},
@@ -14,6 +19,7 @@ use crate::{
     pki::{self, Pki},
     plugin, ports,
     process::Process,
+    proxy_protocol,
     run_folder::RunFolder,
     tools,
 };
@@ -78,14 +84,36 @@ impl Gateway {
             "50",
         ];
         let mut process = Process::start(name, &tools::envoy()?, &arguments, folder)?;
-        process.ready_when(START_LIMIT, async || says_ready(admin).await).await?;
-        Ok(Self { process, address, admin, access_log })
+        process
+            .ready_when(START_LIMIT, async || says_ready(admin).await)
+            .await?;
+        Ok(Self {
+            process,
+            address,
+            admin,
+            access_log,
+        })
     }
 
     /// Where the front connects.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// To this gateway as only the front may speak to it: with a PROXY header and the front's certificate. A part of
+    /// it is to be taken away where a refusal is to be seen.
+    #[must_use]
+    pub fn dialer_past_the_front(&self, pki: &Pki) -> Dialer {
+        self.dialer_without_credentials(pki)
+            .saying_first(honest_header())
+            .as_identity(&pki.front)
+    }
+
+    /// To this gateway with nothing that it asks for.
+    #[must_use]
+    pub fn dialer_without_credentials(&self, pki: &Pki) -> Dialer {
+        Dialer::mesh(self.address, "api.example.com", pki.mesh.root()).speaking(&["http/1.1"])
     }
 
     /// Envoy's own admin port.
@@ -112,12 +140,26 @@ impl Gateway {
     }
 }
 
+/// A PROXY header as the front sends it.
+#[must_use]
+pub fn honest_header() -> Vec<u8> {
+    let address = |last, port| SocketAddrV4::new([192, 0, 2, last].into(), port);
+    let id = b"00000000-0000-7000-8000-000000000000";
+    proxy_protocol::encode(
+        address(7, 4711),
+        address(1, 443),
+        &[(proxy_protocol::UNIQUE_ID, id)],
+    )
+}
+
 async fn says_ready(admin: SocketAddr) -> bool {
     let asked = async {
         let mut exchange = Exchange::open_clear(admin).await?;
         exchange.send(Ask::get(&admin.to_string(), "/ready")).await
     };
-    asked.await.is_ok_and(|reply| reply.status == StatusCode::OK)
+    asked
+        .await
+        .is_ok_and(|reply| reply.status == StatusCode::OK)
 }
 
 fn listener(
@@ -251,9 +293,7 @@ fn identity_filter(issuer: &Issuer) -> Result<Value, HarnessError> {
 
 /// Hosts that no namespace claims have a route as well, so it is the filter alone that keeps requests from it.
 fn routes() -> Value {
-    let to = |prefix: &str, cluster: &str| {
-        json!({ "match": { "prefix": prefix }, "route": { "cluster": cluster, "timeout": "0s" } })
-    };
+    let to = |prefix: &str, cluster: &str| json!({ "match": { "prefix": prefix }, "route": { "cluster": cluster, "timeout": "0s" } });
     json!({
         "name": "hosts",
         "ignore_port_in_host_matching": true,

@@ -60,8 +60,15 @@ impl Front {
         let config = folder.write("front.yaml", &text)?;
         let arguments = ["run", "--config", &config.to_string_lossy()];
         let mut process = Process::start("front", &tools::front()?, &arguments, folder)?;
-        process.ready_when(START_LIMIT, async || says_ready(admin).await).await?;
-        Ok(Self { process, address, admin, access_log })
+        process
+            .ready_when(START_LIMIT, async || says_ready(admin).await)
+            .await?;
+        Ok(Self {
+            process,
+            address,
+            admin,
+            access_log,
+        })
     }
 
     /// Where downstreams connect.
@@ -94,7 +101,9 @@ async fn says_ready(admin: SocketAddr) -> bool {
         let mut exchange = Exchange::open_clear(admin).await?;
         exchange.send(Ask::get(&admin.to_string(), "/readyz")).await
     };
-    asked.await.is_ok_and(|reply| reply.status == StatusCode::OK)
+    asked
+        .await
+        .is_ok_and(|reply| reply.status == StatusCode::OK)
 }
 
 /// The front's configuration file.

@@ -50,7 +50,11 @@ impl Ask {
         path: &str,
         body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static,
     ) -> Self {
-        Self { method: Method::POST, body: body.boxed_unsync(), ..Self::get(host, path) }
+        Self {
+            method: Method::POST,
+            body: body.boxed_unsync(),
+            ..Self::get(host, path)
+        }
     }
 
     /// With this bearer token.
@@ -138,7 +142,11 @@ impl Exchange {
             let (sender, connection) =
                 opened.map_err(|source| HarnessError::Http { peer, source })?;
             tokio::spawn(connection);
-            Ok(Self { peer, local, protocol: Protocol::Http2(sender) })
+            Ok(Self {
+                peer,
+                local,
+                protocol: Protocol::Http2(sender),
+            })
         } else {
             Self::http1(peer, local, stream).await
         }
@@ -168,7 +176,11 @@ impl Exchange {
             .await
             .map_err(|source| HarnessError::Http { peer, source })?;
         tokio::spawn(connection);
-        Ok(Self { peer, local, protocol: Protocol::Http1(sender) })
+        Ok(Self {
+            peer,
+            local,
+            protocol: Protocol::Http1(sender),
+        })
     }
 
     /// Our own end of the connection.
@@ -192,9 +204,13 @@ impl Exchange {
     /// [`HarnessError::Http`] if the connection breaks off, [`HarnessError::Deadline`] if no answer comes.
     pub async fn send(&mut self, ask: Ask) -> Result<Reply, HarnessError> {
         let what = format!("the answer of {} to {} {}", self.peer, ask.method, ask.path);
-        timeout(ANSWER_LIMIT, self.send_and_read(ask)).await.unwrap_or(Err(
-            HarnessError::Deadline { what, within: ANSWER_LIMIT, log_tail: String::new() },
-        ))
+        timeout(ANSWER_LIMIT, self.send_and_read(ask))
+            .await
+            .unwrap_or(Err(HarnessError::Deadline {
+                what,
+                within: ANSWER_LIMIT,
+                log_tail: String::new(),
+            }))
     }
 
     async fn send_and_read(&mut self, ask: Ask) -> Result<Reply, HarnessError> {
@@ -227,11 +243,13 @@ fn request(
     for (name, value) in ask.headers {
         request = request.header(name, value);
     }
-    request.body(ask.body).map_err(|error| HarnessError::Answer {
-        peer: target,
-        got: error.to_string(),
-        expected: "a request that can be written",
-    })
+    request
+        .body(ask.body)
+        .map_err(|error| HarnessError::Answer {
+            peer: target,
+            got: error.to_string(),
+            expected: "a request that can be written",
+        })
 }
 
 async fn read(response: Response<Incoming>) -> Result<Reply, hyper::Error> {
@@ -256,7 +274,10 @@ fn addresses(tcp: &TcpStream) -> Result<(SocketAddr, SocketAddr), HarnessError> 
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     tcp.peer_addr()
         .and_then(|peer| tcp.local_addr().map(|local| (peer, local)))
-        .map_err(|source| HarnessError::Connection { peer: unknown, source })
+        .map_err(|source| HarnessError::Connection {
+            peer: unknown,
+            source,
+        })
 }
 
 /// Enough for every answer that is looked into; a download is only summed up.

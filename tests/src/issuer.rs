@@ -31,13 +31,23 @@ pub struct Person {
 }
 
 /// Administrator of the namespace `payments`.
-pub const ALICE: Person =
-    Person { name: "alice", groups: &["staff", "payments-admins"], algorithm: "RS256" };
+pub const ALICE: Person = Person {
+    name: "alice",
+    groups: &["staff", "payments-admins"],
+    algorithm: "RS256",
+};
 /// Known to the issuer, in no group that gives a role.
-pub const BOB: Person = Person { name: "bob", groups: &["staff"], algorithm: "RS256" };
+pub const BOB: Person = Person {
+    name: "bob",
+    groups: &["staff"],
+    algorithm: "RS256",
+};
 /// Administrator of the namespace `orders`; her tokens are signed by ES256.
-pub const CAROL: Person =
-    Person { name: "carol", groups: &["staff", "orders-admins"], algorithm: "ES256" };
+pub const CAROL: Person = Person {
+    name: "carol",
+    groups: &["staff", "orders-admins"],
+    algorithm: "ES256",
+};
 
 /// The provider: its address and keys are fixed from the start, so that it can be started later or again.
 #[derive(Debug)]
@@ -99,7 +109,9 @@ impl Issuer {
         let expected = self.url();
         process
             .ready_when(START_LIMIT, async || {
-                self.discovery().await.is_ok_and(|document| document["issuer"] == *expected)
+                self.discovery()
+                    .await
+                    .is_ok_and(|document| document["issuer"] == *expected)
             })
             .await?;
         self.process = Some(process);
@@ -159,7 +171,11 @@ impl Issuer {
     async fn discovery(&self) -> Result<Value, HarnessError> {
         let ask = Ask::get(&self.authority(), "/.well-known/openid-configuration");
         let reply = Exchange::open(&self.dialer()).await?.send(ask).await?;
-        if reply.status == StatusCode::OK { Ok(reply.json()) } else { Ok(Value::Null) }
+        if reply.status == StatusCode::OK {
+            Ok(reply.json())
+        } else {
+            Ok(Value::Null)
+        }
     }
 
     fn dialer(&self) -> Dialer {

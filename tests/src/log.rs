@@ -13,7 +13,9 @@ pub fn json_lines(file: &Path) -> Vec<Value> {
 /// Every audit record: a JSON object that the filter logged through Envoy, which puts its own prefix before it.
 #[must_use]
 pub fn audit_records(gateway_log: &Path) -> Vec<Value> {
-    objects(&text_of(gateway_log), |line| line.find(AUDIT_START).map_or("", |at| &line[at..]))
+    objects(&text_of(gateway_log), |line| {
+        line.find(AUDIT_START).map_or("", |at| &line[at..])
+    })
 }
 
 fn objects(text: &str, object_in: impl Fn(&str) -> &str) -> Vec<Value> {
@@ -24,7 +26,9 @@ fn objects(text: &str, object_in: impl Fn(&str) -> &str) -> Vec<Value> {
 }
 
 fn text_of(file: &Path) -> String {
-    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    fs::read(file)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// How every audit record begins.

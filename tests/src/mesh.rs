@@ -1,7 +1,11 @@
 //! Everything of a run, up and running: the demo and the end-to-end tests both start here.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
+use hyper::StatusCode;
 use serde_json::Value;
 
 use crate::{
@@ -10,8 +14,10 @@ use crate::{
     envoy::{Gateway, Surroundings},
     error::HarnessError,
     front::Front,
-    issuer::Issuer,
+    http::{Ask, Exchange},
+    issuer::{ALICE, Issuer},
     pki::Pki,
+    plugin::REFRESH_SECONDS,
     ports,
     run_folder::RunFolder,
     workload::Workload,
@@ -39,7 +45,11 @@ pub enum IssuerAtStart {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { port: None, issuer: IssuerAtStart::Up, progress: |_line| () }
+        Self {
+            port: None,
+            issuer: IssuerAtStart::Up,
+            progress: |_line| (),
+        }
     }
 }
 
@@ -95,7 +105,40 @@ impl Mesh {
         (setup.progress)("the front (l4-front)");
         let addresses: Vec<SocketAddr> = gateways.iter().map(Gateway::address).collect();
         let front = Front::start(address, &addresses, &pki, &folder).await?;
-        Ok(Self { front, gateways, issuer, payments, orders, pki, folder })
+        let mesh = Self {
+            front,
+            gateways,
+            issuer,
+            payments,
+            orders,
+            pki,
+            folder,
+        };
+        if setup.issuer == IssuerAtStart::Up {
+            mesh.keys_are_known().await?;
+        }
+        Ok(mesh)
+    }
+
+    /// Envoy is ready before the filter has fetched its first key set, and each gateway fetches for itself. Waits
+    /// until each of them has let a good token in.
+    ///
+    /// # Errors
+    /// [`HarnessError::Deadline`] if one never does, and whatever the OpenID provider answers.
+    pub async fn keys_are_known(&self) -> Result<(), HarnessError> {
+        let token = self.issuer.token(ALICE).await?;
+        for gateway in &self.gateways {
+            let dialer = gateway.dialer_past_the_front(&self.pki);
+            let what = format!("the acceptance of a good token at {}", gateway.address());
+            eventually(&what, KEYS_LIMIT, async || {
+                let mut exchange = Exchange::open(&dialer).await.ok()?;
+                let ask = Ask::get("api.example.com", "/payments/list").bearer(&token);
+                let reply = exchange.send(ask).await.ok()?;
+                (reply.status == StatusCode::OK).then_some(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Starts an OpenID provider that was down at the start.
@@ -139,7 +182,9 @@ impl Mesh {
     pub async fn audit_of(&self, decision_id: &str) -> Result<Value, HarnessError> {
         let what = format!("an audit record of decision {decision_id}");
         eventually(&what, LOG_LIMIT, async || {
-            self.audit().into_iter().find(|record| record["decision_id"] == decision_id)
+            self.audit()
+                .into_iter()
+                .find(|record| record["decision_id"] == decision_id)
         })
         .await
     }
@@ -148,5 +193,8 @@ impl Mesh {
 /// The downstream's own address, so that it cannot be mistaken for the front's.
 pub const DOWNSTREAM: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 42));
 
+/// One refresh interval, and as long again for the fetch itself on a busy machine.
+pub const KEYS_LIMIT: Duration = Duration::from_secs(2 * REFRESH_SECONDS);
+
 /// Within which a log line that is due stands in its file.
-pub const LOG_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+pub const LOG_LIMIT: Duration = Duration::from_secs(10);

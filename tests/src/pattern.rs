@@ -21,7 +21,10 @@ impl Pattern {
     /// The first `length` bytes of the pattern.
     #[must_use]
     pub fn of(length: u64) -> Self {
-        Self { block: 0, left: length }
+        Self {
+            block: 0,
+            left: length,
+        }
     }
 
     /// The SHA-256 of the whole stream, in hex.
@@ -42,7 +45,10 @@ impl Iterator for Pattern {
             return None;
         }
         let length = usize::try_from(self.left).map_or(BLOCK, |left| left.min(BLOCK));
-        let mut block = self.block.to_be_bytes().repeat(length.div_ceil(size_of::<u64>()));
+        let mut block = self
+            .block
+            .to_be_bytes()
+            .repeat(length.div_ceil(size_of::<u64>()));
         block.truncate(length);
         self.block += 1;
         self.left -= length as u64;
@@ -74,13 +80,19 @@ pub struct Sum {
 
 impl Default for Sum {
     fn default() -> Self {
-        Self { context: digest::Context::new(&SHA256), length: 0 }
+        Self {
+            context: digest::Context::new(&SHA256),
+            length: 0,
+        }
     }
 }
 
 impl std::fmt::Debug for Sum {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Sum").field("length", &self.length).finish_non_exhaustive()
+        formatter
+            .debug_struct("Sum")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,7 +112,12 @@ impl Sum {
     /// The sum in hex.
     #[must_use]
     pub fn hex(self) -> String {
-        self.context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        self.context
+            .finish()
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -113,11 +130,19 @@ mod tests {
 
     #[test]
     fn every_length_is_met_and_every_block_differs() {
-        let cases = [("empty", 0, 0), ("one byte", 1, 1), ("a block and a byte", 65_537, 2)];
+        let cases = [
+            ("empty", 0, 0),
+            ("one byte", 1, 1),
+            ("a block and a byte", 65_537, 2),
+        ];
         for (name, length, blocks) in cases {
             let got: Vec<Bytes> = Pattern::of(length).collect();
             assert_eq!(got.len(), blocks, "{name}");
-            assert_eq!(got.iter().map(|block| block.len() as u64).sum::<u64>(), length, "{name}");
+            assert_eq!(
+                got.iter().map(|block| block.len() as u64).sum::<u64>(),
+                length,
+                "{name}"
+            );
         }
         let blocks: Vec<Bytes> = Pattern::of(3 * 65_536).collect();
         assert_ne!(blocks[0], blocks[1]);

@@ -35,7 +35,10 @@ impl Identity {
     /// # Panics
     /// If the file that the harness wrote itself is gone.
     #[must_use]
-    #[expect(clippy::unwrap_used, reason = "the harness wrote the file itself a moment ago")]
+    #[expect(
+        clippy::unwrap_used,
+        reason = "the harness wrote the file itself a moment ago"
+    )]
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         vec![CertificateDer::from_pem_file(&self.certificate).unwrap()]
     }
@@ -45,7 +48,10 @@ impl Identity {
     /// # Panics
     /// If the file that the harness wrote itself is gone.
     #[must_use]
-    #[expect(clippy::unwrap_used, reason = "the harness wrote the file itself a moment ago")]
+    #[expect(
+        clippy::unwrap_used,
+        reason = "the harness wrote the file itself a moment ago"
+    )]
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_file(&self.private_key).unwrap()
     }
@@ -70,9 +76,16 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = KeyPair::generate()
             .and_then(|key| CertifiedIssuer::self_signed(params, key))
-            .map_err(|source| HarnessError::Certificate { name: name.to_owned(), source })?;
+            .map_err(|source| HarnessError::Certificate {
+                name: name.to_owned(),
+                source,
+            })?;
         let certificate = folder.write(&format!("{name}-ca.crt"), &issuer.pem())?;
-        Ok(Self { name, issuer, certificate })
+        Ok(Self {
+            name,
+            issuer,
+            certificate,
+        })
     }
 
     /// PEM of the root, for those who trust it.
@@ -97,9 +110,12 @@ impl Authority {
         names: &[&str],
         folder: &RunFolder,
     ) -> Result<Identity, HarnessError> {
-        let (certificate, private_key) = self.sign(names).map_err(|source| {
-            HarnessError::Certificate { name: format!("{file} by {}", self.name), source }
-        })?;
+        let (certificate, private_key) =
+            self.sign(names)
+                .map_err(|source| HarnessError::Certificate {
+                    name: format!("{file} by {}", self.name),
+                    source,
+                })?;
         Ok(Identity {
             certificate: folder.write(&format!("{file}.crt"), &certificate)?,
             private_key: folder.write_secret(&format!("{file}.key"), &private_key)?,
@@ -117,8 +133,10 @@ impl Authority {
         }
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok((certificate.pem(), key.serialize_pem()))
@@ -184,13 +202,18 @@ impl Pki {
 /// # Errors
 /// [`HarnessError::File`].
 pub fn read_pem(path: &PathBuf) -> Result<String, HarnessError> {
-    fs::read_to_string(path)
-        .map_err(|source| HarnessError::File { verb: "read", path: path.clone(), source })
+    fs::read_to_string(path).map_err(|source| HarnessError::File {
+        verb: "read",
+        path: path.clone(),
+        source,
+    })
 }
 
 fn named(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
     params.not_before = date_time_ymd(2024, 1, 1);
     params.not_after = date_time_ymd(2044, 1, 1);
     params

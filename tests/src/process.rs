@@ -39,9 +39,16 @@ impl Process {
         folder: &RunFolder,
     ) -> Result<Self, HarnessError> {
         let log = folder.write(&format!("{name}.log"), "")?;
-        let output = || fs::OpenOptions::new().append(true).open(&log).map(Stdio::from);
-        let spawn_failed =
-            |source: io::Error| HarnessError::Spawn { process: name.to_owned(), source };
+        let output = || {
+            fs::OpenOptions::new()
+                .append(true)
+                .open(&log)
+                .map(Stdio::from)
+        };
+        let spawn_failed = |source: io::Error| HarnessError::Spawn {
+            process: name.to_owned(),
+            source,
+        };
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
@@ -52,7 +59,11 @@ impl Process {
             .stdout(output().map_err(spawn_failed)?)
             .stderr(output().map_err(spawn_failed)?);
         let child = spawn_from_lasting_thread(command).map_err(spawn_failed)?;
-        Ok(Self { name: name.to_owned(), child, log })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
     }
 
     /// Looks until `ready` says so.
@@ -73,7 +84,11 @@ impl Process {
         let (process, log_tail) = (self.name.clone(), self.log_tail());
         match outcome {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(status)) => Err(HarnessError::Ended { process, status, log_tail }),
+            Ok(Err(status)) => Err(HarnessError::Ended {
+                process,
+                status,
+                log_tail,
+            }),
             Err(_late) => Err(HarnessError::Deadline {
                 what: format!("the start of {process}"),
                 within,
@@ -110,8 +125,13 @@ impl Process {
     pub fn terminate(&self) -> Result<(), HarnessError> {
         i32::try_from(self.child.id())
             .map_err(io::Error::other)
-            .and_then(|id| signal::kill(Pid::from_raw(id), Signal::SIGTERM).map_err(io::Error::from))
-            .map_err(|source| HarnessError::Spawn { process: self.name.clone(), source })
+            .and_then(|id| {
+                signal::kill(Pid::from_raw(id), Signal::SIGTERM).map_err(io::Error::from)
+            })
+            .map_err(|source| HarnessError::Spawn {
+                process: self.name.clone(),
+                source,
+            })
     }
 
     /// Waits until the process has ended by itself.
@@ -145,7 +165,9 @@ impl Drop for Process {
 /// starts every child: a test's own thread ends before the process does.
 fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
     let (answer, spawned) = mpsc::channel();
-    SPAWNER.send(Order { command, answer }).map_err(io::Error::other)?;
+    SPAWNER
+        .send(Order { command, answer })
+        .map_err(io::Error::other)?;
     spawned.recv().map_err(io::Error::other)?
 }
 
@@ -157,7 +179,11 @@ struct Order {
 static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
     let (orders, queue) = mpsc::channel::<Order>();
     thread::spawn(move || {
-        for Order { mut command, answer } in queue {
+        for Order {
+            mut command,
+            answer,
+        } in queue
+        {
             let _asker_gone = answer.send(command.spawn());
         }
     });

@@ -33,7 +33,8 @@ impl Header {
     /// The same as text.
     #[must_use]
     pub fn text(&self, kind: u8) -> Option<&str> {
-        self.tlv(kind).and_then(|value| std::str::from_utf8(value).ok())
+        self.tlv(kind)
+            .and_then(|value| std::str::from_utf8(value).ok())
     }
 }
 
@@ -143,7 +144,10 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        let (source, destination) = ("192.0.2.7:4711".parse().unwrap(), "10.0.0.1:443".parse().unwrap());
+        let (source, destination) = (
+            "192.0.2.7:4711".parse().unwrap(),
+            "10.0.0.1:443".parse().unwrap(),
+        );
         let mut bytes = encode(source, destination, &[(ALPN, b"h2"), (UNIQUE_ID, b"id-1")]);
         let length = bytes.len();
         bytes.extend(b"client hello");
@@ -157,7 +161,11 @@ mod tests {
 
     #[test]
     fn damaged_headers_do_not_pass() {
-        let whole = encode("192.0.2.7:1".parse().unwrap(), "10.0.0.1:2".parse().unwrap(), &[]);
+        let whole = encode(
+            "192.0.2.7:1".parse().unwrap(),
+            "10.0.0.1:2".parse().unwrap(),
+            &[],
+        );
         for end in 0..whole.len() {
             assert_eq!(decode(&whole[..end]), None, "cut after {end} bytes");
         }

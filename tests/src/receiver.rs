@@ -44,9 +44,14 @@ impl Receiver {
     /// # Errors
     /// [`HarnessError::File`] if no port can be bound.
     pub async fn start(pki: &Pki) -> Result<Self, HarnessError> {
-        let failed =
-            |source| HarnessError::File { verb: "bind", path: PathBuf::from("127.0.0.1:0"), source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let failed = |source| HarnessError::File {
+            verb: "bind",
+            path: PathBuf::from("127.0.0.1:0"),
+            source,
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(failed)?;
         Ok(Self {
             address: listener.local_addr().map_err(failed)?,
             listener,
@@ -66,7 +71,10 @@ impl Receiver {
     /// The same with these protocols only; none of them: it ignores ALPN.
     #[must_use]
     pub fn speaking(mut self, protocols: &[&str]) -> Self {
-        self.protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        self.protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         self
     }
 
@@ -82,19 +90,26 @@ impl Receiver {
     /// [`HarnessError::Connection`] if the front breaks off, [`HarnessError::Answer`] if there is no PROXY header,
     /// [`HarnessError::Deadline`] if nobody comes.
     pub async fn accept(&self) -> Result<Received, HarnessError> {
-        timeout(ACCEPT_LIMIT, self.take_next()).await.unwrap_or_else(|_late| {
-            Err(HarnessError::Deadline {
-                what: "a connection of the front".to_owned(),
-                within: ACCEPT_LIMIT,
-                log_tail: String::new(),
+        timeout(ACCEPT_LIMIT, self.take_next())
+            .await
+            .unwrap_or_else(|_late| {
+                Err(HarnessError::Deadline {
+                    what: "a connection of the front".to_owned(),
+                    within: ACCEPT_LIMIT,
+                    log_tail: String::new(),
+                })
             })
-        })
     }
 
     async fn take_next(&self) -> Result<Received, HarnessError> {
-        let (mut stream, peer) = self.listener.accept().await.map_err(|source| {
-            HarnessError::Connection { peer: self.address, source }
-        })?;
+        let (mut stream, peer) =
+            self.listener
+                .accept()
+                .await
+                .map_err(|source| HarnessError::Connection {
+                    peer: self.address,
+                    source,
+                })?;
         let failed = |source| HarnessError::Connection { peer, source };
         let mut first_read = vec![0; FIRST_READ_BYTES];
         let length = stream.read(&mut first_read).await.map_err(failed)?;
@@ -105,20 +120,28 @@ impl Receiver {
             expected: "a whole PROXY header",
         })?;
         let after_header = first_read[header.length..].to_vec();
-        let acceptor = TlsAcceptor::from(Arc::new(self.tls_config().map_err(|error| {
-            failed(io::Error::other(error))
-        })?));
-        let tls = acceptor.accept(Rewound::new(after_header.clone(), stream)).await;
-        Ok(Received { header, after_header, tls: tls.map_err(failed)? })
+        let acceptor = TlsAcceptor::from(Arc::new(
+            self.tls_config()
+                .map_err(|error| failed(io::Error::other(error)))?,
+        ));
+        let tls = acceptor
+            .accept(Rewound::new(after_header.clone(), stream))
+            .await;
+        Ok(Received {
+            header,
+            after_header,
+            tls: tls.map_err(failed)?,
+        })
     }
 
     fn tls_config(&self) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.trusted.clone())?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .map_err(|error| rustls::Error::General(error.to_string()))?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
@@ -176,7 +199,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 impl Rewound {
     fn new(already_read: Vec<u8>, stream: TcpStream) -> Self {
         let (read, write) = stream.into_split();
-        Self(Box::new(tokio::io::join(io::Cursor::new(already_read).chain(read), write)))
+        Self(Box::new(tokio::io::join(
+            io::Cursor::new(already_read).chain(read),
+            write,
+        )))
     }
 }
 
@@ -205,17 +231,11 @@ impl AsyncWrite for Rewound {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }
 
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(context)
     }
 
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }

@@ -29,7 +29,11 @@ impl RunFolder {
         fs::create_dir_all(&path)
             .and_then(|()| path.canonicalize())
             .map(|path| Self { path: path.clone() })
-            .map_err(|source| HarnessError::File { verb: "create", path, source })
+            .map_err(|source| HarnessError::File {
+                verb: "create",
+                path,
+                source,
+            })
     }
 
     /// The folder itself.
@@ -71,7 +75,11 @@ impl RunFolder {
             .and_then(|mut file| file.write_all(text.as_bytes()));
         match written {
             Ok(()) => Ok(path),
-            Err(source) => Err(HarnessError::File { verb: "write", path, source }),
+            Err(source) => Err(HarnessError::File {
+                verb: "write",
+                path,
+                source,
+            }),
         }
     }
 }
@@ -79,7 +87,11 @@ impl RunFolder {
 impl Drop for RunFolder {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _unseen = writeln!(io::stderr(), "the run's files are kept in {}", self.path.display());
+            let _unseen = writeln!(
+                io::stderr(),
+                "the run's files are kept in {}",
+                self.path.display()
+            );
         } else {
             let _already_gone = fs::remove_dir_all(&self.path);
         }

@@ -36,7 +36,9 @@ impl SigningKey {
     pub fn rs256(id: &'static str) -> Result<Self, HarnessError> {
         let made = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048);
         Self::from_made(id, made, |der| {
-            rsa::KeyPair::from_pkcs8(der).ok().map(|pair| Pair::Rs256(Box::new(pair)))
+            rsa::KeyPair::from_pkcs8(der)
+                .ok()
+                .map(|pair| Pair::Rs256(Box::new(pair)))
         })
     }
 
@@ -58,10 +60,13 @@ impl SigningKey {
         made: Result<KeyPair, rcgen::Error>,
         read: impl Fn(&[u8]) -> Option<Pair>,
     ) -> Result<Self, HarnessError> {
-        let made =
-            made.map_err(|source| HarnessError::Certificate { name: id.to_owned(), source })?;
-        let pair = read(made.serialized_der())
-            .ok_or_else(|| HarnessError::SigningKey { name: id.to_owned() })?;
+        let made = made.map_err(|source| HarnessError::Certificate {
+            name: id.to_owned(),
+            source,
+        })?;
+        let pair = read(made.serialized_der()).ok_or_else(|| HarnessError::SigningKey {
+            name: id.to_owned(),
+        })?;
         Ok(Self {
             id,
             pair,
@@ -102,11 +107,14 @@ impl SigningKey {
         let signature = match &self.pair {
             Pair::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, text, &mut signature).map(|()| signature)
+                pair.sign(&RSA_PKCS1_SHA256, &random, text, &mut signature)
+                    .map(|()| signature)
             }
             Pair::Es256(pair) => pair.sign(&random, text).map(|made| made.as_ref().to_vec()),
         };
-        signature.map_err(|_refused| HarnessError::SigningKey { name: self.id.to_owned() })
+        signature.map_err(|_refused| HarnessError::SigningKey {
+            name: self.id.to_owned(),
+        })
     }
 }
 
@@ -178,7 +186,11 @@ impl Token {
     fn signing_input(&self, algorithm: &str, key_id: &str) -> String {
         let header = json!({ "alg": algorithm, "typ": "at+jwt", "kid": key_id }).to_string();
         let claims = Value::Object(self.claims.clone()).to_string();
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
+        format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        )
     }
 }
 

@@ -35,7 +35,10 @@ pub fn issuer_script() -> Result<PathBuf, HarnessError> {
 /// # Errors
 /// [`HarnessError::NotBuilt`].
 pub fn front() -> Result<PathBuf, HarnessError> {
-    built("target/release/l4-front", "cargo build --release -p l4-front")
+    built(
+        "target/release/l4-front",
+        "cargo build --release -p l4-front",
+    )
 }
 
 /// The identity filter as the gateway loads it.
@@ -43,7 +46,10 @@ pub fn front() -> Result<PathBuf, HarnessError> {
 /// # Errors
 /// [`HarnessError::NotBuilt`].
 pub fn filter() -> Result<PathBuf, HarnessError> {
-    built("target/filter/identity_filter.wasm", "./scripts/build-filter")
+    built(
+        "target/filter/identity_filter.wasm",
+        "./scripts/build-filter",
+    )
 }
 
 /// A path inside the checkout.
@@ -54,10 +60,12 @@ pub fn in_repository(path: &str) -> PathBuf {
 
 fn installed(path: &str) -> Result<PathBuf, HarnessError> {
     let path = in_repository(path);
-    path.canonicalize().map_err(|_absent| HarnessError::ToolMissing { path })
+    path.canonicalize()
+        .map_err(|_absent| HarnessError::ToolMissing { path })
 }
 
 fn built(path: &str, command: &'static str) -> Result<PathBuf, HarnessError> {
     let path = in_repository(path);
-    path.canonicalize().map_err(|_absent| HarnessError::NotBuilt { path, command })
+    path.canonicalize()
+        .map_err(|_absent| HarnessError::NotBuilt { path, command })
 }

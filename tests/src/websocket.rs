@@ -31,11 +31,17 @@ impl WebSocket {
         token: &str,
     ) -> Result<Self, HarnessError> {
         let peer = dialer.target();
-        let failed = |error| HarnessError::WebSocket { peer, source: Box::new(error) };
-        let mut request =
-            format!("wss://{host}{path}").into_client_request().map_err(failed)?;
+        let failed = |error| HarnessError::WebSocket {
+            peer,
+            source: Box::new(error),
+        };
+        let mut request = format!("wss://{host}{path}")
+            .into_client_request()
+            .map_err(failed)?;
         let credential = format!("Bearer {token}").try_into().map_err(Error::from);
-        request.headers_mut().insert("authorization", credential.map_err(failed)?);
+        request
+            .headers_mut()
+            .insert("authorization", credential.map_err(failed)?);
         let tls = dialer.connect_tls().await?;
         let (stream, _response) = client_async(request, tls).await.map_err(failed)?;
         Ok(Self { peer, stream })
@@ -47,7 +53,10 @@ impl WebSocket {
     /// [`HarnessError::WebSocket`].
     pub async fn say(&mut self, text: &str) -> Result<(), HarnessError> {
         let sent = self.stream.send(Message::text(text)).await;
-        sent.map_err(|error| HarnessError::WebSocket { peer: self.peer, source: Box::new(error) })
+        sent.map_err(|error| HarnessError::WebSocket {
+            peer: self.peer,
+            source: Box::new(error),
+        })
     }
 
     /// The next text; empty once the peer has closed.
@@ -56,10 +65,14 @@ impl WebSocket {
     /// [`HarnessError::WebSocket`].
     pub async fn hear(&mut self) -> Result<String, HarnessError> {
         match self.stream.next().await {
-            Some(Ok(message)) => Ok(message.into_text().map(|text| text.to_string()).unwrap_or_default()),
-            Some(Err(error)) => {
-                Err(HarnessError::WebSocket { peer: self.peer, source: Box::new(error) })
-            }
+            Some(Ok(message)) => Ok(message
+                .into_text()
+                .map(|text| text.to_string())
+                .unwrap_or_default()),
+            Some(Err(error)) => Err(HarnessError::WebSocket {
+                peer: self.peer,
+                source: Box::new(error),
+            }),
             None => Ok(String::new()),
         }
     }

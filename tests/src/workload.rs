@@ -51,13 +51,22 @@ impl Workload {
     /// # Errors
     /// [`HarnessError::File`] if no port can be bound.
     pub async fn start(name: &'static str) -> Result<Self, HarnessError> {
-        let failed =
-            |source| HarnessError::File { verb: "bind", path: PathBuf::from("127.0.0.1:0"), source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let failed = |source| HarnessError::File {
+            verb: "bind",
+            path: PathBuf::from("127.0.0.1:0"),
+            source,
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let requests = Arc::new(AtomicUsize::new(0));
         let serving = tokio::spawn(serve(listener, name, Arc::clone(&requests)));
-        Ok(Self { address, requests, serving })
+        Ok(Self {
+            address,
+            requests,
+            serving,
+        })
     }
 
     /// Where it listens.
@@ -101,7 +110,13 @@ async fn answer(
     name: &str,
     request: Request<Incoming>,
 ) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
-    let action = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    let action = request
+        .uri()
+        .path()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     match action.as_str() {
         "upload" => json_response(&summed_up(request).await),
         "download" => Response::new(Pattern::of(wanted_bytes(&request)).boxed_unsync()),
@@ -141,14 +156,20 @@ async fn summed_up(request: Request<Incoming>) -> Value {
 /// `?bytes=N`, nothing without it.
 fn wanted_bytes(request: &Request<Incoming>) -> u64 {
     let query = request.uri().query().unwrap_or_default();
-    query.strip_prefix("bytes=").and_then(|number| number.parse().ok()).unwrap_or(0)
+    query
+        .strip_prefix("bytes=")
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
 }
 
 fn switched_to_websocket(
     mut request: Request<Incoming>,
 ) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
     let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
-        return with_status(StatusCode::BAD_REQUEST, Response::new(Full::default().boxed_unsync()));
+        return with_status(
+            StatusCode::BAD_REQUEST,
+            Response::new(Full::default().boxed_unsync()),
+        );
     };
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade::on(&mut request).await {
@@ -156,11 +177,19 @@ fn switched_to_websocket(
             echo(WebSocketStream::from_raw_socket(io, Role::Server, None).await).await;
         }
     });
-    let mut response =
-        with_status(StatusCode::SWITCHING_PROTOCOLS, Response::new(Full::default().boxed_unsync()));
+    let mut response = with_status(
+        StatusCode::SWITCHING_PROTOCOLS,
+        Response::new(Full::default().boxed_unsync()),
+    );
     let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
+    headers.insert(
+        header::CONNECTION,
+        header::HeaderValue::from_static("upgrade"),
+    );
+    headers.insert(
+        header::UPGRADE,
+        header::HeaderValue::from_static("websocket"),
+    );
     if let Ok(accepted) = derive_accept_key(key.as_bytes()).try_into() {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted);
     }

@@ -53,13 +53,21 @@ async fn one_failure_is_not_the_end() {
 #[test]
 fn every_chapter_has_a_test() {
     let source = include_str!("conversation.rs");
-    assert_eq!(source.matches("::CHAPTER).await").count() - 1, CHAPTERS.len());
+    assert_eq!(
+        source.matches("::CHAPTER).await").count() - 1,
+        CHAPTERS.len()
+    );
 }
 
 /// Walks the whole chapter and then says everything that did not hold.
 async fn holds(chapter: &Chapter) {
-    let setup = Setup { issuer: chapter.issuer, ..Setup::default() };
-    let mut mesh = Mesh::start(setup).await.unwrap_or_else(|error| panic!("{}", error.chain()));
+    let setup = Setup {
+        issuer: chapter.issuer,
+        ..Setup::default()
+    };
+    let mut mesh = Mesh::start(setup)
+        .await
+        .unwrap_or_else(|error| panic!("{}", error.chain()));
     let mut broken = Vec::new();
     for step in chapter.steps {
         match step.run(&mut mesh).await {

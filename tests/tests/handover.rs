@@ -22,7 +22,11 @@ async fn header_and_client_hello_come_in_one_write() {
     let stage = Stage::set().await;
     for round in 0..20 {
         let (_downstream, received) = stage.connect(&stage.dialer()).await;
-        assert!(received.has_whole_client_hello(), "round {round}: {:02x?}", received.after_header);
+        assert!(
+            received.has_whole_client_hello(),
+            "round {round}: {:02x?}",
+            received.after_header
+        );
     }
 }
 
@@ -42,7 +46,10 @@ async fn the_header_says_what_the_front_established_and_nothing_else() {
     assert_eq!(ssl[0], OVER_TLS, "the downstream showed no certificate");
     assert_ne!(ssl[1..5], [0; 4], "nothing was verified");
     let about_tls = tlvs(&ssl[5..]).unwrap();
-    assert!(about_tls.contains(&(SSL_VERSION, b"TLSv1.3".to_vec())), "{about_tls:?}");
+    assert!(
+        about_tls.contains(&(SSL_VERSION, b"TLSv1.3".to_vec())),
+        "{about_tls:?}"
+    );
     let mut kinds: Vec<u8> = header.tlvs.iter().map(|(kind, _)| *kind).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, [ALPN, AUTHORITY, CRC32C, UNIQUE_ID, SSL]);
@@ -51,12 +58,16 @@ async fn the_header_says_what_the_front_established_and_nothing_else() {
 #[tokio::test]
 async fn a_verified_certificate_is_handed_over_by_its_spiffe_id() {
     let stage = Stage::set().await;
-    let (_downstream, received) =
-        stage.connect(&stage.dialer().as_identity(&stage.pki.partner)).await;
+    let (_downstream, received) = stage
+        .connect(&stage.dialer().as_identity(&stage.pki.partner))
+        .await;
     let header = &received.header;
     assert_eq!(header.text(SPIFFE_ID), Some(PARTNER));
     let ssl = header.tlv(SSL).unwrap();
-    assert_eq!(ssl[0] & (OVER_TLS | WITH_CERTIFICATE), OVER_TLS | WITH_CERTIFICATE);
+    assert_eq!(
+        ssl[0] & (OVER_TLS | WITH_CERTIFICATE),
+        OVER_TLS | WITH_CERTIFICATE
+    );
     assert_eq!(ssl[1..5], [0; 4], "verified");
 }
 
@@ -99,8 +110,16 @@ async fn the_gateway_is_asked_for_what_the_downstream_asked_for() {
         let dialer = stage.dialer().speaking(offered).named(name);
         let (downstream, received) = stage.connect(&dialer).await;
         let downstream_protocol = downstream.get_ref().1.alpn_protocol();
-        assert_eq!(downstream_protocol, agreed.map(str::as_bytes), "{offered:?}, downstream");
-        assert_eq!(received.protocol().as_deref(), agreed, "{offered:?}, gateway");
+        assert_eq!(
+            downstream_protocol,
+            agreed.map(str::as_bytes),
+            "{offered:?}, downstream"
+        );
+        assert_eq!(
+            received.protocol().as_deref(),
+            agreed,
+            "{offered:?}, gateway"
+        );
         assert_eq!(received.header.text(ALPN), agreed, "{offered:?}, header");
         assert_eq!(received.server_name(), Some(name), "{offered:?}");
         assert_eq!(received.header.text(AUTHORITY), Some(name), "{offered:?}");
@@ -139,17 +158,29 @@ impl Stage {
         let front = Front::start(address, &[receiver.address()], &pki, &folder)
             .await
             .unwrap_or_else(|error| panic!("{}", error.chain()));
-        Self { front, receiver, pki, _folder: folder }
+        Self {
+            front,
+            receiver,
+            pki,
+            _folder: folder,
+        }
     }
 
     fn dialer(&self) -> Dialer {
-        Dialer::public(self.front.address(), "api.example.com", self.pki.edge.root())
-            .speaking(&["h2", "http/1.1"])
+        Dialer::public(
+            self.front.address(),
+            "api.example.com",
+            self.pki.edge.root(),
+        )
+        .speaking(&["h2", "http/1.1"])
     }
 
     async fn connect(&self, dialer: &Dialer) -> (TlsStream<TcpStream>, Received) {
         let (downstream, received) = tokio::join!(dialer.connect_tls(), self.receiver.accept());
-        (downstream.unwrap(), received.unwrap_or_else(|error| panic!("{}", error.chain())))
+        (
+            downstream.unwrap(),
+            received.unwrap_or_else(|error| panic!("{}", error.chain())),
+        )
     }
 }
 

@@ -52,7 +52,10 @@ async fn an_upstream_that_has_said_everything_still_hears_the_downstream() {
     upstream.tls.read_to_end(&mut heard).await.unwrap();
     assert_eq!(heard, b"thanks");
     let line = stage.ended().await;
-    assert_eq!((&line["bytes_up"], &line["bytes_down"]), (&6.into(), &8.into()));
+    assert_eq!(
+        (&line["bytes_up"], &line["bytes_down"]),
+        (&6.into(), &8.into())
+    );
 }
 
 /// Without close_notify, nobody can know whether that was all (RFC 8446 section 6.1).
@@ -91,18 +94,26 @@ async fn a_cut_downstream_does_not_look_like_a_clean_end() {
 
 #[tokio::test]
 async fn a_silent_connection_is_ended_after_the_idle_timeout() {
-    let stage = Stage::set_with(|config| config.replace("idle_seconds: 300", "idle_seconds: 1")).await;
+    let stage =
+        Stage::set_with(|config| config.replace("idle_seconds: 300", "idle_seconds: 1")).await;
     let (mut downstream, _upstream) = stage.connect().await;
     let start = Instant::now();
     let mut heard = Vec::new();
-    let _how = timeout(LIMIT, downstream.read_to_end(&mut heard)).await.unwrap();
-    assert!(start.elapsed() > Duration::from_millis(700), "{:?}", start.elapsed());
+    let _how = timeout(LIMIT, downstream.read_to_end(&mut heard))
+        .await
+        .unwrap();
+    assert!(
+        start.elapsed() > Duration::from_millis(700),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(stage.ended().await["termination"], "idle_timeout");
 }
 
 #[tokio::test]
 async fn a_connection_that_speaks_now_and_then_outlives_the_idle_timeout() {
-    let stage = Stage::set_with(|config| config.replace("idle_seconds: 300", "idle_seconds: 1")).await;
+    let stage =
+        Stage::set_with(|config| config.replace("idle_seconds: 300", "idle_seconds: 1")).await;
     let (mut downstream, mut upstream) = stage.connect().await;
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(3) {
@@ -119,7 +130,9 @@ async fn a_downstream_that_says_nothing_is_ended_after_the_handshake_timeout() {
     let stage = Stage::set_with(edit).await;
     let mut silent = stage.dialer().connect().await.unwrap();
     let mut heard = Vec::new();
-    let _how = timeout(LIMIT, silent.read_to_end(&mut heard)).await.unwrap();
+    let _how = timeout(LIMIT, silent.read_to_end(&mut heard))
+        .await
+        .unwrap();
     assert_eq!(stage.ended().await["termination"], "handshake_timeout");
 }
 
@@ -136,7 +149,9 @@ async fn a_mesh_member_that_is_not_the_gateway_is_refused() {
 async fn the_gateways_name_by_another_authority_is_refused() {
     let stage = Stage::set().await;
     let authority = Authority::create("impostor", &stage.folder).unwrap();
-    let impostor = authority.issue("impostor", &[GATEWAY], &stage.folder).unwrap();
+    let impostor = authority
+        .issue("impostor", &[GATEWAY], &stage.folder)
+        .unwrap();
     let (stage, line) = stage.with_impostor(&impostor).await;
     assert_eq!(line["termination"], "no_endpoint", "{line}");
     drop(stage);
@@ -145,7 +160,10 @@ async fn the_gateways_name_by_another_authority_is_refused() {
 /// Bytes of one protocol must not reach a peer that speaks another.
 #[tokio::test]
 async fn a_gateway_that_does_not_agree_to_the_protocol_is_refused() {
-    for (name, spoken) in [("another protocol", &["http/1.1"][..]), ("no protocol", &[])] {
+    for (name, spoken) in [
+        ("another protocol", &["http/1.1"][..]),
+        ("no protocol", &[]),
+    ] {
         let mut stage = Stage::set().await;
         stage.receiver = stage.receiver.speaking(spoken);
         let line = stage.refused_upstream().await;
@@ -174,18 +192,30 @@ impl Stage {
         let front = Front::start_with(address, &[receiver.address()], &pki, &folder, edit)
             .await
             .unwrap_or_else(|error| panic!("{}", error.chain()));
-        Self { front, receiver, pki, folder }
+        Self {
+            front,
+            receiver,
+            pki,
+            folder,
+        }
     }
 
     fn dialer(&self) -> Dialer {
-        Dialer::public(self.front.address(), "api.example.com", self.pki.edge.root())
-            .speaking(&["h2"])
+        Dialer::public(
+            self.front.address(),
+            "api.example.com",
+            self.pki.edge.root(),
+        )
+        .speaking(&["h2"])
     }
 
     async fn connect(&self) -> (TlsStream<TcpStream>, Received) {
         let dialer = self.dialer();
         let (downstream, received) = tokio::join!(dialer.connect_tls(), self.receiver.accept());
-        (downstream.unwrap(), received.unwrap_or_else(|error| panic!("{}", error.chain())))
+        (
+            downstream.unwrap(),
+            received.unwrap_or_else(|error| panic!("{}", error.chain())),
+        )
     }
 
     async fn with_impostor(mut self, impostor: &Identity) -> (Self, Value) {
@@ -226,9 +256,11 @@ impl Stage {
 
     /// The access log's line about the only connection.
     async fn ended(&self) -> Value {
-        eventually("the access log's line", LIMIT, async || self.front.access_log().pop())
-            .await
-            .unwrap()
+        eventually("the access log's line", LIMIT, async || {
+            self.front.access_log().pop()
+        })
+        .await
+        .unwrap()
     }
 }
 

@@ -2,10 +2,7 @@
 //! is asked to go. With `--check` it has the conversation itself and says what it saw.
 #![expect(clippy::print_stdout, reason = "printing is what the demo is for")]
 
-use std::{
-    net::SocketAddr,
-    process::ExitCode,
-};
+use std::{net::SocketAddr, process::ExitCode};
 
 use clap::Parser;
 use e2e::{
@@ -36,7 +33,11 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let shown = async {
-        if arguments.check { check(arguments.port).await } else { stay(arguments.port).await }
+        if arguments.check {
+            check(arguments.port).await
+        } else {
+            stay(arguments.port).await
+        }
     };
     tokio::select! {
         outcome = shown => outcome.unwrap_or_else(|error| {
@@ -49,7 +50,11 @@ async fn main() -> ExitCode {
 
 async fn check(port: Option<u16>) -> Result<ExitCode, HarnessError> {
     let start = Instant::now();
-    let setup = Setup { port, issuer: IssuerAtStart::Down, progress: say_starting };
+    let setup = Setup {
+        port,
+        issuer: IssuerAtStart::Down,
+        progress: say_starting,
+    };
     let mut mesh = Mesh::start(setup).await?;
     let (mut held, mut broken) = (0, 0);
     for chapter in CHAPTERS {
@@ -59,13 +64,21 @@ async fn check(port: Option<u16>) -> Result<ExitCode, HarnessError> {
                 Ok(seen) => ('✓', seen),
                 Err(mismatch) => ('✗', mismatch.to_string()),
             };
-            *if mark == '✓' { &mut held } else { &mut broken } += 1;
+            *if mark == '✓' {
+                &mut held
+            } else {
+                &mut broken
+            } += 1;
             println!("  {mark} {}\n      {seen}", step.name);
         }
     }
     let seconds = start.elapsed().as_secs();
     println!("\n{held} of {} steps held, in {seconds} s", held + broken);
-    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if broken == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn stay(port: Option<u16>) -> Result<ExitCode, HarnessError> {
@@ -76,7 +89,10 @@ async fn stay(port: Option<u16>) -> Result<ExitCode, HarnessError> {
         progress: say_starting,
     };
     let mesh = Mesh::start(setup).await?;
-    println!("\nEverything is up after {:.1} s.\n", start.elapsed().as_secs_f32());
+    println!(
+        "\nEverything is up after {:.1} s.\n",
+        start.elapsed().as_secs_f32()
+    );
     print_map(&mesh);
     print_requests(&mesh).await?;
     println!("\nCtrl-C ends all of it.");
@@ -102,7 +118,11 @@ fn print_map(mesh: &Mesh) {
     for (name, address) in rows {
         println!("  {name:<18} {address}");
     }
-    println!("  {:<18} {}", "files and logs", mesh.folder.path().display());
+    println!(
+        "  {:<18} {}",
+        "files and logs",
+        mesh.folder.path().display()
+    );
 }
 
 /// Ready to be pasted into another shell.
@@ -110,7 +130,11 @@ async fn print_requests(mesh: &Mesh) -> Result<(), HarnessError> {
     let port = mesh.front.address().port();
     println!("\nIn another shell of this machine:\n");
     for person in [ALICE, BOB, CAROL] {
-        println!("{}='{}'\n", person.name.to_uppercase(), mesh.issuer.token(person).await?);
+        println!(
+            "{}='{}'\n",
+            person.name.to_uppercase(),
+            mesh.issuer.token(person).await?
+        );
     }
     println!(
         "ask() {{ curl --silent --show-error --include --cacert '{}' --connect-to '::127.0.0.1:{port}' \"$@\"; }}\n",
@@ -120,15 +144,18 @@ async fn print_requests(mesh: &Mesh) -> Result<(), HarnessError> {
         println!("# {outcome}\nask {request}\n");
     }
     let folder = mesh.folder.path().display();
-    println!("# who was let in or turned away, and why\ngrep -ho '{{\"type\":\"audit\".*' {folder}/gateway-*.log");
+    println!(
+        "# who was let in or turned away, and why\ngrep -ho '{{\"type\":\"audit\".*' {folder}/gateway-*.log"
+    );
     println!("\n# what the front saw of each connection\ncat {folder}/front-access.jsonl");
     Ok(())
 }
 
 async fn asked_to_go() {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -160,7 +187,10 @@ const REQUESTS: &[(&str, &str)] = &[
         r#"https://shop.orders.example.com/basket --header "Authorization: Bearer $CAROL""#,
         "200: and here she may",
     ),
-    ("https://shop.orders.example.com/healthz", "200: this path is public"),
+    (
+        "https://shop.orders.example.com/healthz",
+        "200: this path is public",
+    ),
 ];
 
 const DEFAULT_PORT: u16 = 8443;

@@ -41,9 +41,17 @@ async fn address_is_kept(mesh: &Mesh) -> Result<String, Mismatch> {
     let seen = mirror.value("x-forwarded-for")?;
     expect("x-forwarded-for", seen, DOWNSTREAM.to_string().as_str())?;
     let line = logged_by_front(mesh, mirror.value("x-connection-id")?).await?;
-    expect("the front's downstream", &line["downstream"], downstream.to_string().as_str())?;
+    expect(
+        "the front's downstream",
+        &line["downstream"],
+        downstream.to_string().as_str(),
+    )?;
     let line = logged_by_gateway(mesh, mirror.value("x-connection-id")?).await?;
-    expect("the gateway's downstream", &line["downstream"], downstream.to_string().as_str())?;
+    expect(
+        "the gateway's downstream",
+        &line["downstream"],
+        downstream.to_string().as_str(),
+    )?;
     Ok(format!("x-forwarded-for: {seen}"))
 }
 
@@ -52,18 +60,38 @@ async fn one_connection_id(mesh: &Mesh) -> Result<String, Mismatch> {
     let mut exchange = open(mesh, PAYMENTS.0).await?;
     let first = allowed(&mut exchange, get(PAYMENTS).bearer(&token)).await?;
     let second = allowed(&mut exchange, get(PAYMENTS).bearer(&token)).await?;
-    let other = allowed(&mut open(mesh, PAYMENTS.0).await?, get(PAYMENTS).bearer(&token)).await?;
+    let other = allowed(
+        &mut open(mesh, PAYMENTS.0).await?,
+        get(PAYMENTS).bearer(&token),
+    )
+    .await?;
     drop(exchange);
     let id = first.value("x-connection-id")?;
     expect("the id is a UUID of version 7", is_uuid_v7(id), true)?;
-    expect("the id of the same connection", second.value("x-connection-id")?, id)?;
+    expect(
+        "the id of the same connection",
+        second.value("x-connection-id")?,
+        id,
+    )?;
     let other_id = other.value("x-connection-id")?;
-    expect("the id of another connection is another", other_id != id, true)?;
+    expect(
+        "the id of another connection is another",
+        other_id != id,
+        true,
+    )?;
     let record = mesh.audit_of(first.value("x-identity-decision")?).await?;
     expect("the audited connection id", &record["connection_id"], id)?;
     let gateway = logged_by_gateway(mesh, id).await?;
-    expect("the gateway's x-connection-id", &gateway["x_connection_id"], id)?;
-    expect("the front's connection id", &logged_by_front(mesh, id).await?["connection_id"], id)?;
+    expect(
+        "the gateway's x-connection-id",
+        &gateway["x_connection_id"],
+        id,
+    )?;
+    expect(
+        "the front's connection id",
+        &logged_by_front(mesh, id).await?["connection_id"],
+        id,
+    )?;
     Ok(id.to_owned())
 }
 
@@ -85,7 +113,11 @@ async fn audit_record(mesh: &Mesh) -> Result<String, Mismatch> {
     for (member, expected) in facts {
         expect(&format!("the audited {member}"), &record[member], expected)?;
     }
-    expect("the audited request id", &record["request_id"], mirror.value("x-request-id")?)?;
+    expect(
+        "the audited request id",
+        &record["request_id"],
+        mirror.value("x-request-id")?,
+    )?;
     let parts: Vec<&str> = token.split('.').collect();
     for record in mesh.audit() {
         let text = record.to_string();
@@ -99,7 +131,9 @@ async fn audit_record(mesh: &Mesh) -> Result<String, Mismatch> {
 pub(super) async fn logged_by_gateway(mesh: &Mesh, id: &str) -> Result<Value, Mismatch> {
     let what = format!("a gateway's log line about connection {id}");
     let line = eventually(&what, LOG_LIMIT, async || {
-        mesh.gateway_log().into_iter().find(|line| line["connection_id"] == id)
+        mesh.gateway_log()
+            .into_iter()
+            .find(|line| line["connection_id"] == id)
     });
     Ok(line.await?)
 }
@@ -108,7 +142,10 @@ pub(super) async fn logged_by_gateway(mesh: &Mesh, id: &str) -> Result<Value, Mi
 async fn logged_by_front(mesh: &Mesh, id: &str) -> Result<Value, Mismatch> {
     let what = format!("the front's log line about connection {id}");
     let line = eventually(&what, LOG_LIMIT, async || {
-        mesh.front.access_log().into_iter().find(|line| line["connection_id"] == id)
+        mesh.front
+            .access_log()
+            .into_iter()
+            .find(|line| line["connection_id"] == id)
     });
     Ok(line.await?)
 }
@@ -117,7 +154,11 @@ async fn logged_by_front(mesh: &Mesh, id: &str) -> Result<Value, Mismatch> {
 fn is_uuid_v7(id: &str) -> bool {
     let dashes = [8, 13, 18, 23];
     let well_formed = id.char_indices().all(|(at, letter)| {
-        if dashes.contains(&at) { letter == '-' } else { letter.is_ascii_hexdigit() }
+        if dashes.contains(&at) {
+            letter == '-'
+        } else {
+            letter.is_ascii_hexdigit()
+        }
     });
     well_formed && id.len() == 36 && id.as_bytes()[14] == b'7'
 }

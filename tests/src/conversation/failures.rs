@@ -39,9 +39,16 @@ async fn one_gateway_is_enough(mesh: &mut Mesh) -> Result<String, Mismatch> {
     mesh.gateways[0].kill();
     let start = Instant::now();
     for _connection in 0..CONNECTIONS {
-        allowed(&mut open(mesh, PAYMENTS.0).await?, get(PAYMENTS).bearer(&token)).await?;
+        allowed(
+            &mut open(mesh, PAYMENTS.0).await?,
+            get(PAYMENTS).bearer(&token),
+        )
+        .await?;
     }
-    Ok(format!("{CONNECTIONS} of {CONNECTIONS} in {:.1} s", start.elapsed().as_secs_f32()))
+    Ok(format!(
+        "{CONNECTIONS} of {CONNECTIONS} in {:.1} s",
+        start.elapsed().as_secs_f32()
+    ))
 }
 
 /// The upload is half done when the signal comes. That it is under way shows at the workload.
@@ -72,7 +79,11 @@ async fn front_drains(mesh: &mut Mesh) -> Result<String, Mismatch> {
     };
     let (reply, sum) = tokio::join!(exchange.send(ask), speak);
     let (reply, sum): (_, Result<String, Mismatch>) = (reply?, sum);
-    expect("the sum at the workload", &reply.json()["sha256"], sum?.as_str())?;
+    expect(
+        "the sum at the workload",
+        &reply.json()["sha256"],
+        sum?.as_str(),
+    )?;
     drop(exchange);
     let status = mesh.front.process().ended(STEP_LIMIT).await?;
     expect("the front's exit code", status.code(), Some(0))?;

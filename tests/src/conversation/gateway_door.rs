@@ -1,18 +1,22 @@
 //! The inner gate opens to the front only, and the outer one to known names only.
 
-use std::{io, net::SocketAddrV4};
+use std::io;
 
+use hyper::StatusCode;
 use rustls::AlertDescription;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Chapter, Mismatch, Outcome, Step, expect, verdict::PAYMENTS};
+use super::{
+    Chapter, Mismatch, Outcome, Step, expect,
+    verdict::{PAYMENTS, get},
+};
 use crate::{
     dialer::{self, Dialer},
+    envoy::honest_header,
     error::HarnessError,
-    http::{Ask, Exchange},
+    http::Exchange,
     issuer::ALICE,
     mesh::{IssuerAtStart, Mesh},
-    proxy_protocol,
 };
 
 /// The steps.
@@ -48,25 +52,29 @@ pub const CHAPTER: Chapter = Chapter {
 };
 
 async fn no_proxy_header(mesh: &Mesh) -> Result<String, Mismatch> {
-    refused(mesh, &at_gateway(mesh).as_identity(&mesh.pki.front)).await
+    let dialer = mesh.gateways[0].dialer_without_credentials(&mesh.pki);
+    refused(mesh, &dialer.as_identity(&mesh.pki.front)).await
 }
 
 async fn no_certificate(mesh: &Mesh) -> Result<String, Mismatch> {
-    refused(mesh, &at_gateway(mesh).saying_first(honest_header())).await
+    let dialer = mesh.gateways[0].dialer_without_credentials(&mesh.pki);
+    refused(mesh, &dialer.saying_first(honest_header())).await
 }
 
 async fn other_spiffe_id(mesh: &Mesh) -> Result<String, Mismatch> {
-    let dialer = at_gateway(mesh).saying_first(honest_header()).as_identity(&mesh.pki.stranger);
-    refused(mesh, &dialer).await
+    let dialer = mesh.gateways[0].dialer_past_the_front(&mesh.pki);
+    refused(mesh, &dialer.as_identity(&mesh.pki.stranger)).await
 }
 
 /// Without it, the refusals above could have any cause.
 async fn front_is_let_in(mesh: &Mesh) -> Result<String, Mismatch> {
-    let dialer = at_gateway(mesh).saying_first(honest_header()).as_identity(&mesh.pki.front);
+    let dialer = mesh.gateways[0].dialer_past_the_front(&mesh.pki);
     let token = mesh.issuer.token(ALICE).await?;
-    let ask = Ask::get(PAYMENTS.0, PAYMENTS.1).bearer(&token);
-    let reply = Exchange::open(&dialer).await?.send(ask).await?;
-    expect("the status", reply.status.as_u16(), 200)?;
+    let reply = Exchange::open(&dialer)
+        .await?
+        .send(get(PAYMENTS).bearer(&token))
+        .await?;
+    expect("the status", reply.status, StatusCode::OK)?;
     Ok("200".to_owned())
 }
 
@@ -74,7 +82,11 @@ async fn unknown_server_name(mesh: &Mesh) -> Result<String, Mismatch> {
     let dialer = mesh.downstream("www.elsewhere.test");
     match dialer.connect_tls().await {
         Err(HarnessError::Connection { source, .. }) => {
-            expect("the alert", dialer::alert(&source), Some(AlertDescription::UnrecognisedName))?;
+            expect(
+                "the alert",
+                dialer::alert(&source),
+                Some(AlertDescription::UnrecognisedName),
+            )?;
             Ok("TLS alert unrecognized_name".to_owned())
         }
         Err(other) => Err(other.into()),
@@ -85,22 +97,14 @@ async fn unknown_server_name(mesh: &Mesh) -> Result<String, Mismatch> {
 async fn clear_text(mesh: &Mesh) -> Result<String, Mismatch> {
     let before = mesh.requests_at_workloads();
     let mut exchange = Exchange::open_clear(mesh.front.address()).await?;
-    let answered = exchange.send(Ask::get(PAYMENTS.0, PAYMENTS.1)).await;
+    let answered = exchange.send(get(PAYMENTS)).await;
     expect("an answer came", answered.is_ok(), false)?;
-    expect("the requests that reached a workload", mesh.requests_at_workloads(), before)?;
+    expect(
+        "the requests that reached a workload",
+        mesh.requests_at_workloads(),
+        before,
+    )?;
     Ok("connection closed".to_owned())
-}
-
-/// Straight to a gateway, past the front.
-fn at_gateway(mesh: &Mesh) -> Dialer {
-    let gateway = mesh.gateways[0].address();
-    Dialer::mesh(gateway, PAYMENTS.0, mesh.pki.mesh.root()).speaking(&["http/1.1"])
-}
-
-fn honest_header() -> Vec<u8> {
-    let address = |last, port| SocketAddrV4::new([192, 0, 2, last].into(), port);
-    let id = b"00000000-0000-7000-8000-000000000000";
-    proxy_protocol::encode(address(7, 4711), address(1, 443), &[(proxy_protocol::UNIQUE_ID, id)])
 }
 
 /// In TLS 1.3 a refused certificate shows only after the downstream has finished its handshake, so what tells is
@@ -111,7 +115,10 @@ async fn refused(mesh: &Mesh, dialer: &Dialer) -> Result<String, Mismatch> {
         Err(HarnessError::Connection { source, .. }) => source,
         Err(other) => return Err(other.into()),
         Ok(mut stream) => {
-            let request = format!("GET {} HTTP/1.1\r\nhost: {}\r\n\r\n", PAYMENTS.1, PAYMENTS.0);
+            let request = format!(
+                "GET {} HTTP/1.1\r\nhost: {}\r\n\r\n",
+                PAYMENTS.1, PAYMENTS.0
+            );
             let mut answer = [0; 1];
             let asked = async {
                 stream.write_all(request.as_bytes()).await?;
@@ -124,7 +131,11 @@ async fn refused(mesh: &Mesh, dialer: &Dialer) -> Result<String, Mismatch> {
             }
         }
     };
-    expect("the requests that reached a workload", mesh.requests_at_workloads(), before)?;
+    expect(
+        "the requests that reached a workload",
+        mesh.requests_at_workloads(),
+        before,
+    )?;
     Ok(dialer::alert(&how).map_or_else(
         || format!("refused ({})", how.kind()),
         |alert| format!("refused (TLS alert {alert:?})"),

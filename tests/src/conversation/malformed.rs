@@ -53,7 +53,11 @@ async fn token_not_utf8(mesh: &Mesh) -> Result<String, Mismatch> {
 }
 
 async fn token_of_40_kb(mesh: &Mesh) -> Result<String, Mismatch> {
-    let token = mesh.issuer.draft(ALICE).padded_to(40_000).signed(mesh.issuer.rsa())?;
+    let token = mesh
+        .issuer
+        .draft(ALICE)
+        .padded_to(40_000)
+        .signed(mesh.issuer.rsa())?;
     refused_and_next_served(mesh, get(PAYMENTS).bearer(&token), "token_too_large").await
 }
 
@@ -61,17 +65,27 @@ async fn token_of_40_kb(mesh: &Mesh) -> Result<String, Mismatch> {
 async fn header_not_utf8(mesh: &Mesh) -> Result<String, Mismatch> {
     let token = mesh.issuer.token(ALICE).await?;
     let mut exchange = open(mesh, PAYMENTS.0).await?;
-    let ask = get(PAYMENTS).bearer(&token).header("x-note", b"caf\xe9 \xff\xfe".to_vec());
+    let ask = get(PAYMENTS)
+        .bearer(&token)
+        .header("x-note", b"caf\xe9 \xff\xfe".to_vec());
     let status = exchange.send(ask).await?.status;
     let survived = [StatusCode::OK, StatusCode::BAD_REQUEST].contains(&status);
-    expect("200 or 400 was answered", (status, survived), (status, true))?;
+    expect(
+        "200 or 400 was answered",
+        (status, survived),
+        (status, true),
+    )?;
     next_is_served(mesh, &mut exchange).await?;
     Ok(format!("{}, the next requests 200", status.as_u16()))
 }
 
 /// More than Envoy takes in all header fields together, so the filter is not even asked.
 async fn token_of_60_kb(mesh: &Mesh) -> Result<String, Mismatch> {
-    let token = mesh.issuer.draft(ALICE).padded_to(62_000).signed(mesh.issuer.rsa())?;
+    let token = mesh
+        .issuer
+        .draft(ALICE)
+        .padded_to(62_000)
+        .signed(mesh.issuer.rsa())?;
     let before = mesh.requests_at_workloads();
     let mut seen = Vec::new();
     for protocol in ["h2", "http/1.1"] {
@@ -81,22 +95,28 @@ async fn token_of_60_kb(mesh: &Mesh) -> Result<String, Mismatch> {
             Ok(reply) if reply.status.is_client_error() => {
                 seen.push(format!("{} over {protocol}", reply.status.as_u16()));
             }
-            Err(HarnessError::Http { .. }) => seen.push(format!("reset over {protocol}")),
-            Ok(reply) => expect("the status", reply.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)?,
+            Err(e @ HarnessError::Http { .. }) => {
+                seen.push(format!("reset over {protocol} {}", e.chain()))
+            }
+            Ok(reply) => expect(
+                "the status",
+                reply.status,
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            )?,
             Err(other) => return Err(other.into()),
         }
         next_is_served(mesh, &mut open(mesh, PAYMENTS.0).await?).await?;
     }
     let honest = mesh.requests_at_workloads() - before;
-    expect("the requests that reached a workload", honest, 2 * HONEST_REQUESTS)?;
+    expect(
+        "the requests that reached a workload",
+        honest,
+        2 * HONEST_REQUESTS,
+    )?;
     Ok(format!("{}, the next requests 200", seen.join(" and ")))
 }
 
-async fn refused_and_next_served(
-    mesh: &Mesh,
-    ask: Ask,
-    reason: &str,
-) -> Result<String, Mismatch> {
+async fn refused_and_next_served(mesh: &Mesh, ask: Ask, reason: &str) -> Result<String, Mismatch> {
     let mut exchange = open(mesh, PAYMENTS.0).await?;
     let statuses = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED];
     let seen = denied_on(&mut exchange, mesh, ask, &statuses, reason).await?;
@@ -109,7 +129,11 @@ async fn next_is_served(mesh: &Mesh, exchange: &mut Exchange) -> Result<(), Mism
     let token = mesh.issuer.token(ALICE).await?;
     allowed(exchange, get(PAYMENTS).bearer(&token)).await?;
     for _new_connection in 1..HONEST_REQUESTS {
-        allowed(&mut open(mesh, PAYMENTS.0).await?, get(PAYMENTS).bearer(&token)).await?;
+        allowed(
+            &mut open(mesh, PAYMENTS.0).await?,
+            get(PAYMENTS).bearer(&token),
+        )
+        .await?;
     }
     Ok(())
 }

@@ -24,19 +24,31 @@ impl Mirror {
 
     /// Every value of this header, in order.
     pub(super) fn values(&self, name: &str) -> Vec<&str> {
-        self.fields().filter(|(field, _)| *field == name).map(|(_, value)| value).collect()
+        self.fields()
+            .filter(|(field, _)| *field == name)
+            .map(|(_, value)| value)
+            .collect()
     }
 
     /// The only value of this header.
     pub(super) fn value(&self, name: &str) -> Result<&str, Mismatch> {
         let values = self.values(name);
-        expect(&format!("the number of {name} headers at the workload"), values.len(), 1)?;
+        expect(
+            &format!("the number of {name} headers at the workload"),
+            values.len(),
+            1,
+        )?;
         Ok(values.first().copied().unwrap_or_default())
     }
 
     /// Every header, as name and value.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        let fields = self.seen["headers"].as_array().map(Vec::as_slice).unwrap_or_default();
-        fields.iter().filter_map(|field| field.as_str()?.split_once(": "))
+        let fields = self.seen["headers"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        fields
+            .iter()
+            .filter_map(|field| field.as_str()?.split_once(": "))
     }
 }

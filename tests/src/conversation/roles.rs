@@ -47,7 +47,13 @@ async fn forbidden(
     reason: &str,
 ) -> Result<String, Mismatch> {
     let token = mesh.issuer.token(person).await?;
-    denied(mesh, get(place).bearer(&token), StatusCode::FORBIDDEN, reason).await
+    denied(
+        mesh,
+        get(place).bearer(&token),
+        StatusCode::FORBIDDEN,
+        reason,
+    )
+    .await
 }
 
 async fn public_path(mesh: &Mesh) -> Result<String, Mismatch> {

@@ -28,8 +28,14 @@ pub const CHAPTER: Chapter = Chapter {
             name: "ES256 tokens pass as RS256 tokens do",
             run: |mesh| Outcome::of(es256_passes(mesh)),
         },
-        Step { name: "no token is denied", run: |mesh| Outcome::of(missing(mesh)) },
-        Step { name: "an expired token is denied", run: |mesh| Outcome::of(expired(mesh)) },
+        Step {
+            name: "no token is denied",
+            run: |mesh| Outcome::of(missing(mesh)),
+        },
+        Step {
+            name: "an expired token is denied",
+            run: |mesh| Outcome::of(expired(mesh)),
+        },
         Step {
             name: "a token for another audience is denied",
             run: |mesh| Outcome::of(other_audience(mesh)),
@@ -42,7 +48,10 @@ pub const CHAPTER: Chapter = Chapter {
             name: "a token with a broken signature is denied",
             run: |mesh| Outcome::of(broken_signature(mesh)),
         },
-        Step { name: "an unsigned token is denied", run: |mesh| Outcome::of(unsigned(mesh)) },
+        Step {
+            name: "an unsigned token is denied",
+            run: |mesh| Outcome::of(unsigned(mesh)),
+        },
         Step {
             name: "HS256 with the issuer's public key as the secret is denied",
             run: |mesh| Outcome::of(public_key_as_secret(mesh)),
@@ -56,7 +65,11 @@ async fn identity_is_mapped(mesh: &Mesh) -> Result<String, Mismatch> {
     for protocol in ["h2", "http/1.1"] {
         let dialer = mesh.downstream(PAYMENTS.0).speaking(&[protocol]);
         let mut exchange = Exchange::open(&dialer).await?;
-        let mirror = allowed(&mut exchange, forging_everything(get(PAYMENTS).bearer(&token))).await?;
+        let mirror = allowed(
+            &mut exchange,
+            forging_everything(get(PAYMENTS).bearer(&token)),
+        )
+        .await?;
         sees_only_alice(&mirror, &mesh.issuer.url())?;
     }
     Ok("200, spiffe://cluster.local/ns/people/sa/alice with the role admin".to_owned())
@@ -78,18 +91,53 @@ fn forging_everything(ask: Ask) -> Ask {
 }
 
 fn sees_only_alice(mirror: &Mirror, issuer: &str) -> Result<(), Mismatch> {
-    let forged: Vec<_> = mirror.fields().filter(|(_, value)| value.contains("forged")).collect();
-    expect("what the workload saw of the forged headers", forged, [("", ""); 0])?;
+    let forged: Vec<_> = mirror
+        .fields()
+        .filter(|(_, value)| value.contains("forged"))
+        .collect();
+    expect(
+        "what the workload saw of the forged headers",
+        forged,
+        [("", ""); 0],
+    )?;
     expect("the workload", mirror.workload(), "payments")?;
     let workload = mirror.value("x-identity-workload")?;
-    expect("x-identity-workload", workload, "spiffe://cluster.local/ns/people/sa/alice")?;
-    expect("x-identity-roles", mirror.value("x-identity-roles")?, "admin")?;
-    expect("x-identity-namespace", mirror.value("x-identity-namespace")?, "payments")?;
-    expect("x-identity-provider", mirror.value("x-identity-provider")?, "people")?;
+    expect(
+        "x-identity-workload",
+        workload,
+        "spiffe://cluster.local/ns/people/sa/alice",
+    )?;
+    expect(
+        "x-identity-roles",
+        mirror.value("x-identity-roles")?,
+        "admin",
+    )?;
+    expect(
+        "x-identity-namespace",
+        mirror.value("x-identity-namespace")?,
+        "payments",
+    )?;
+    expect(
+        "x-identity-provider",
+        mirror.value("x-identity-provider")?,
+        "people",
+    )?;
     let subject = mirror.value("x-identity-subject")?;
-    expect("x-identity-subject holds the issuer", subject.starts_with(issuer), true)?;
-    expect("x-identity-subject holds the sub", subject.ends_with("alice"), true)?;
-    expect("the token at the workload", mirror.values("authorization"), [""; 0])?;
+    expect(
+        "x-identity-subject holds the issuer",
+        subject.starts_with(issuer),
+        true,
+    )?;
+    expect(
+        "x-identity-subject holds the sub",
+        subject.ends_with("alice"),
+        true,
+    )?;
+    expect(
+        "the token at the workload",
+        mirror.values("authorization"),
+        [""; 0],
+    )?;
     Ok(())
 }
 
@@ -100,26 +148,46 @@ async fn es256_passes(mesh: &Mesh) -> Result<String, Mismatch> {
     let mirror = allowed(&mut exchange, ask).await?;
     expect("the workload", mirror.workload(), "orders")?;
     let workload = mirror.value("x-identity-workload")?;
-    expect("x-identity-workload", workload, "spiffe://cluster.local/ns/people/sa/carol")?;
+    expect(
+        "x-identity-workload",
+        workload,
+        "spiffe://cluster.local/ns/people/sa/carol",
+    )?;
     Ok(format!("200, {workload}"))
 }
 
 async fn missing(mesh: &Mesh) -> Result<String, Mismatch> {
-    denied(mesh, get(PAYMENTS), StatusCode::UNAUTHORIZED, "token_missing").await
+    denied(
+        mesh,
+        get(PAYMENTS),
+        StatusCode::UNAUTHORIZED,
+        "token_missing",
+    )
+    .await
 }
 
 async fn expired(mesh: &Mesh) -> Result<String, Mismatch> {
-    let token = mesh.issuer.draft(ALICE).expired_by(600).signed(mesh.issuer.rsa())?;
+    let token = mesh
+        .issuer
+        .draft(ALICE)
+        .expired_by(600)
+        .signed(mesh.issuer.rsa())?;
     unauthorized(mesh, &token, "token_expired").await
 }
 
 async fn other_audience(mesh: &Mesh) -> Result<String, Mismatch> {
-    let draft = mesh.issuer.draft(ALICE).with("aud", json!("api://elsewhere"));
+    let draft = mesh
+        .issuer
+        .draft(ALICE)
+        .with("aud", json!("api://elsewhere"));
     unauthorized(mesh, &draft.signed(mesh.issuer.rsa())?, "audience_mismatch").await
 }
 
 async fn other_issuer(mesh: &Mesh) -> Result<String, Mismatch> {
-    let draft = mesh.issuer.draft(ALICE).with("iss", json!("https://issuer.example"));
+    let draft = mesh
+        .issuer
+        .draft(ALICE)
+        .with("iss", json!("https://issuer.example"));
     unauthorized(mesh, &draft.signed(mesh.issuer.rsa())?, "issuer_unknown").await
 }
 
@@ -134,10 +202,19 @@ async fn unsigned(mesh: &Mesh) -> Result<String, Mismatch> {
 }
 
 async fn public_key_as_secret(mesh: &Mesh) -> Result<String, Mismatch> {
-    let token = mesh.issuer.draft(ALICE).authenticated_with_public_key(mesh.issuer.rsa());
+    let token = mesh
+        .issuer
+        .draft(ALICE)
+        .authenticated_with_public_key(mesh.issuer.rsa());
     unauthorized(mesh, &token, "algorithm_refused").await
 }
 
 async fn unauthorized(mesh: &Mesh, token: &str, reason: &str) -> Result<String, Mismatch> {
-    denied(mesh, get(PAYMENTS).bearer(token), StatusCode::UNAUTHORIZED, reason).await
+    denied(
+        mesh,
+        get(PAYMENTS).bearer(token),
+        StatusCode::UNAUTHORIZED,
+        reason,
+    )
+    .await
 }

@@ -35,7 +35,10 @@ pub const CHAPTER: Chapter = Chapter {
             name: "a download of 64 MiB arrives unchanged",
             run: |mesh| Outcome::of(download(mesh)),
         },
-        Step { name: "a WebSocket speaks both ways", run: |mesh| Outcome::of(websocket(mesh)) },
+        Step {
+            name: "a WebSocket speaks both ways",
+            run: |mesh| Outcome::of(websocket(mesh)),
+        },
     ],
 };
 
@@ -46,7 +49,11 @@ async fn protocol_is_kept(mesh: &Mesh, offered: &str, arrived: &str) -> Result<S
     expect("the negotiated protocol", exchange.protocol(), offered)?;
     let mirror = allowed(&mut exchange, get(PAYMENTS).bearer(&token)).await?;
     let line = logged_by_gateway(mesh, mirror.value("x-connection-id")?).await?;
-    expect("the protocol in the gateway's log", &line["protocol"], arrived)?;
+    expect(
+        "the protocol in the gateway's log",
+        &line["protocol"],
+        arrived,
+    )?;
     Ok(format!("{offered} arrived as {arrived}"))
 }
 
@@ -57,8 +64,16 @@ async fn upload(mesh: &Mesh) -> Result<String, Mismatch> {
         let dialer = mesh.downstream(PAYMENTS.0).speaking(&[protocol]);
         let ask = Ask::post(PAYMENTS.0, "/payments/upload", Pattern::of(BULK_BYTES)).bearer(&token);
         let reply = Exchange::open(&dialer).await?.send(ask).await?;
-        expect("the length at the workload", &reply.json()["length"], BULK_BYTES)?;
-        expect("the sum at the workload", &reply.json()["sha256"], sum.as_str())?;
+        expect(
+            "the length at the workload",
+            &reply.json()["length"],
+            BULK_BYTES,
+        )?;
+        expect(
+            "the sum at the workload",
+            &reply.json()["sha256"],
+            sum.as_str(),
+        )?;
     }
     Ok(format!("sha256 {}... over h2 and http/1.1", &sum[..12]))
 }
@@ -81,7 +96,11 @@ async fn websocket(mesh: &Mesh) -> Result<String, Mismatch> {
     let token = mesh.issuer.token(ALICE).await?;
     let dialer = mesh.downstream(PAYMENTS.0).speaking(&["http/1.1"]);
     let mut socket = WebSocket::open(&dialer, PAYMENTS.0, "/payments/ws", &token).await?;
-    expect("what the workload says first", socket.hear().await?, WEBSOCKET_GREETING)?;
+    expect(
+        "what the workload says first",
+        socket.hear().await?,
+        WEBSOCKET_GREETING,
+    )?;
     let long = "long ".repeat(50_000);
     for text in ["first", "second", &long] {
         socket.say(text).await?;

@@ -27,7 +27,11 @@ pub(super) async fn open(mesh: &Mesh, host: &str) -> Result<Exchange, Mismatch> 
 /// The request passes, and this is what the workload saw of it.
 pub(super) async fn allowed(exchange: &mut Exchange, ask: Ask) -> Result<Mirror, Mismatch> {
     let reply = exchange.send(ask).await?;
-    expect("the status", (reply.status, reply.text_if_denied()), (StatusCode::OK, None))?;
+    expect(
+        "the status",
+        (reply.status, reply.text_if_denied()),
+        (StatusCode::OK, None),
+    )?;
     Ok(Mirror::of(&reply))
 }
 
@@ -55,20 +59,47 @@ pub(super) async fn denied_on(
     let reply = exchange.send(ask).await?;
     if !statuses.contains(&reply.status) {
         let seen = format!("{} {}", reply.status, reply.text());
-        return Err(Mismatch::differs("the status", &seen, &format!("{statuses:?}")));
+        return Err(Mismatch::differs(
+            "the status",
+            &seen,
+            &format!("{statuses:?}"),
+        ));
     }
-    let decision = reply.json()["decision"].as_str().unwrap_or_default().to_owned();
+    let decision = reply.json()["decision"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     expect("the body", reply.json(), json!({ "decision": decision }))?;
-    expect("a decision id stands in the body", decision.is_empty(), false)?;
+    expect(
+        "a decision id stands in the body",
+        decision.is_empty(),
+        false,
+    )?;
     let challenge = reply.headers.get(header::WWW_AUTHENTICATE);
     let challenged = challenge.is_some_and(|value| value.as_bytes().starts_with(b"Bearer"));
-    expect("a Bearer challenge", challenged, reply.status == StatusCode::UNAUTHORIZED)?;
+    expect(
+        "a Bearer challenge",
+        challenged,
+        reply.status == StatusCode::UNAUTHORIZED,
+    )?;
     let record = mesh.audit_of(&decision).await?;
     expect("the audited decision", &record["decision"], "deny")?;
-    expect("the audited status", &record["status"], reply.status.as_u16())?;
+    expect(
+        "the audited status",
+        &record["status"],
+        reply.status.as_u16(),
+    )?;
     expect("the audited reason", &record["reason"], reason)?;
-    expect("the requests that reached a workload", mesh.requests_at_workloads(), before)?;
-    Ok(format!("{}, {}", reply.status.as_u16(), reason_text(&record)))
+    expect(
+        "the requests that reached a workload",
+        mesh.requests_at_workloads(),
+        before,
+    )?;
+    Ok(format!(
+        "{}, {}",
+        reply.status.as_u16(),
+        reason_text(&record)
+    ))
 }
 
 fn reason_text(record: &Value) -> &str {
