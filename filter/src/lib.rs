@@ -1,1 +1,51 @@
-//! Placeholder.
+//! The identity filter: who is calling, what may they do, and what the workload is told.
+//!
+//! The walk of one request ([`gate::decide`]), each step in a module of its own:
+//! 1. [`headers`] strips every identity header that the client sent, whatever happens later.
+//! 2. [`host`] and [`path`] bring the target into one form, or refuse it.
+//! 3. [`namespace`] finds whose request it is.
+//! 4. [`credential`] finds the one credential, [`token`] and [`claims`] read it.
+//! 5. [`verify`] checks it with the keys of its issuer ([`jwks`], [`keyring`], [`refresh`]) and an
+//!    engine ([`signature`]).
+//! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace.
+//! 7. [`policy`] decides; [`decision`] is what the sender learns, [`audit`] what the log learns.
+//!
+//! All of this is a functional core without a clock, a network or a host: it takes bytes and `now` and
+//! returns data. Only `wasm` talks to the gateway, and it exists only where the gateway does.
+//! No panic may be reachable from the network: a panic ends the worker's VM for every later request.
+
+#![no_std]
+#![warn(clippy::indexing_slicing, clippy::std_instead_of_core)]
+#![cfg_attr(
+    test,
+    expect(clippy::indexing_slicing, reason = "a test that panics has failed")
+)]
+
+extern crate alloc;
+
+pub mod audit;
+pub mod base64url;
+pub mod claims;
+pub mod condition;
+pub mod config;
+pub mod credential;
+pub mod decision;
+pub mod gate;
+pub mod grant;
+pub mod headers;
+pub mod host;
+pub mod identity;
+pub mod json;
+pub mod jwks;
+pub mod keyring;
+pub mod namespace;
+pub mod path;
+pub mod policy;
+pub mod refresh;
+pub mod signature;
+pub mod time;
+pub mod token;
+pub mod verify;
+
+#[cfg(any(target_arch = "wasm32", lint_shell))]
+mod wasm;

@@ -1,0 +1,102 @@
+//! One record per decision: who asked for what, what was decided, and by which rule. Never a token, a
+//! signature or a query string.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Serialize;
+
+use crate::decision::Denial;
+
+/// The record. A fact that is not known is `null`.
+#[derive(Debug, Default, Serialize)]
+pub struct AuditRecord {
+    /// Always `audit`: readers of a shared log pick the records by it.
+    pub r#type: &'static str,
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// `allow` or `deny`.
+    pub decision: &'static str,
+    /// Also in the response to a denied request and in the headers of an allowed one.
+    pub decision_id: String,
+    /// The front's id of the downstream connection.
+    pub connection_id: Option<String>,
+    /// The gateway's `x-request-id`.
+    pub request_id: Option<String>,
+    /// Address and port of the client.
+    pub source: Option<String>,
+    /// Whose token it was. Facts about the caller stand here only after the token was verified.
+    pub provider: Option<String>,
+    /// Issuer and `sub`, as in the header.
+    pub subject: Option<String>,
+    /// The workload identity.
+    pub workload: Option<String>,
+    /// The roles in this namespace.
+    pub roles: Option<Vec<String>>,
+    /// The namespace of the request.
+    pub namespace: Option<String>,
+    /// The mapping rule that gave the workload identity.
+    pub identity: Option<String>,
+    /// The grants that gave the roles.
+    pub grants: Option<Vec<String>>,
+    /// The policy rule that decided.
+    pub rule: Option<String>,
+    /// As it came.
+    pub method: Option<String>,
+    /// Canonical, or as it came where it has no canonical form.
+    pub host: Option<String>,
+    /// Canonical, or as it came where it has no canonical form; without the query.
+    pub path: Option<String>,
+    /// What the sender got, on a denial.
+    pub status: Option<u16>,
+    /// Why, on a denial.
+    pub reason: Option<Denial>,
+}
+
+impl AuditRecord {
+    /// The record as one line of JSON.
+    #[must_use]
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Bytes from the network for a record: at most 256 of them, as text.
+#[must_use]
+pub fn excerpt(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(..256).unwrap_or(bytes)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_line_that_begins_with_its_type() {
+        let record = AuditRecord {
+            r#type: "audit",
+            decision: "deny",
+            path: Some(excerpt(b"/a\n\xff\"")),
+            reason: Some(Denial::TokenMissing),
+            ..AuditRecord::default()
+        };
+        let line = record.line();
+        assert!(
+            line.starts_with(r#"{"type":"audit","time":"","decision":"deny","#),
+            "{line}"
+        );
+        assert!(line.contains(r#""connection_id":null"#), "{line}");
+        assert!(line.contains(r#""path":"/a\n"#), "{line}");
+        assert!(
+            line.ends_with(r#""status":null,"reason":"token_missing"}"#),
+            "{line}"
+        );
+        assert!(!line.contains('\n'));
+    }
+
+    #[test]
+    fn an_excerpt_is_bounded() {
+        assert_eq!(excerpt(&[b'a'; 1000]).len(), 256);
+        assert_eq!(excerpt(b"abc"), "abc");
+    }
+}

@@ -1,0 +1,153 @@
+//! The claims of a token as data (RFC 7519 section 4), and the paths by which rules name them.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value};
+
+use crate::json::{self, NotStrictJson};
+
+/// A claims set. That it can be read says nothing about who wrote it.
+#[derive(Debug, Clone)]
+pub struct Claims(Map<String, Value>);
+
+impl Claims {
+    /// Reads the payload of a token.
+    ///
+    /// # Errors
+    /// When it is not one JSON object with unique member names.
+    pub fn parse(payload: &[u8]) -> Result<Self, NotStrictJson> {
+        json::parse_object(payload).map(Self)
+    }
+
+    /// The value at `path`, where every member on the way is there.
+    #[must_use]
+    pub fn at(&self, path: &ClaimPath) -> Option<&Value> {
+        let mut value = self.0.get(&path.first)?;
+        for name in &path.rest {
+            value = value.as_object()?.get(name)?;
+        }
+        Some(value)
+    }
+
+    /// The top-level claim of this name.
+    #[must_use]
+    pub fn top(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+}
+
+/// The texts in a claim that holds a list: the elements of an array, or the words of a text, because
+/// `scope` is one text of words separated by spaces (RFC 8693 section 4.2).
+pub fn listed(value: &Value) -> impl Iterator<Item = &str> {
+    let (words, elements) = match value {
+        Value::String(text) => (Some(text.split(' ')), None),
+        Value::Array(elements) => (None, Some(elements.iter().filter_map(Value::as_str))),
+        _ => (None, None),
+    };
+    words
+        .into_iter()
+        .flatten()
+        .chain(elements.into_iter().flatten())
+        .filter(|text| !text.is_empty())
+}
+
+/// Where a claim stands: `sub`, `realm_access.roles`, `"https://sts.amazonaws.com/".aws_account`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimPath {
+    first: String,
+    rest: Vec<String>,
+}
+
+impl ClaimPath {
+    /// Reads names separated by dots; a name with a dot in it stands in double quotes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, mut left) = name(text)?;
+        let mut rest = Vec::new();
+        while !left.is_empty() {
+            let (next, after) = name(left.strip_prefix('.')?)?;
+            rest.push(next);
+            left = after;
+        }
+        Some(Self { first, rest })
+    }
+}
+
+/// One name from the front of `text`, and what follows it.
+fn name(text: &str) -> Option<(String, &str)> {
+    let (name, after) = if let Some(quoted) = text.strip_prefix('"') {
+        quoted.split_once('"')?
+    } else {
+        text.split_at(text.find('.').unwrap_or(text.len()))
+    };
+    (!name.is_empty()).then(|| (name.into(), after))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn claims() -> Claims {
+        Claims::parse(
+            br#"{"sub":"a","realm_access":{"roles":["x","y",1,""]},"https://sts.example.com/":{"account":"1"},
+                "scope":"read  write","n":7}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_path_leads_to_one_value() {
+        let cases = [
+            ("sub", Some(Value::from("a"))),
+            (
+                "realm_access.roles",
+                Some(serde_json::json!(["x", "y", 1, ""])),
+            ),
+            (
+                "\"https://sts.example.com/\".account",
+                Some(Value::from("1")),
+            ),
+            ("\"sub\"", Some(Value::from("a"))),
+            ("sub.deeper", None),
+            ("missing", None),
+            ("realm_access.missing", None),
+        ];
+        let claims = claims();
+        for (path, want) in cases {
+            assert_eq!(
+                claims.at(&ClaimPath::parse(path).unwrap()).cloned(),
+                want,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_with_a_missing_name_is_refused() {
+        for path in [
+            "", ".", "a.", ".a", "a..b", "\"a", "\"\"", "\"a\"b", "a.\"b\"c",
+        ] {
+            assert_eq!(ClaimPath::parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_words() {
+        let claims = claims();
+        let list = |path: &str| -> Vec<String> {
+            let path = ClaimPath::parse(path).unwrap();
+            claims
+                .at(&path)
+                .into_iter()
+                .flat_map(listed)
+                .map(String::from)
+                .collect()
+        };
+        assert_eq!(list("scope"), vec!["read", "write"]);
+        assert_eq!(list("realm_access.roles"), vec!["x", "y"]);
+        assert_eq!(list("n"), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,171 @@
+//! The filter's configuration: JSON (the WasmPlugin's `pluginConfig`) to a validated [`Config`].
+//!
+//! A document is taken whole or refused with the place, the value and what is allowed. What this
+//! version does not do (presets, cookies, shadow mode) is refused too: nothing is accepted and then
+//! ignored. `docs/filter.md` is the reference.
+
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use serde_json::Value;
+
+use crate::headers::IdentityHeaders;
+use crate::identity::IdentityRule;
+use crate::json;
+use crate::jwks::{KeySet, KeySetError};
+use crate::namespace::Routes;
+use crate::token::Algorithm;
+
+mod access;
+mod error;
+mod provider;
+mod wire;
+
+pub use error::{ConfigError, Problem};
+
+/// Everything that decisions depend on, besides the keys and the clock.
+#[derive(Debug)]
+pub struct Config {
+    /// In the order of the document; no two have the same name or issuer.
+    pub providers: Vec<Rc<Provider>>,
+    /// Where each namespace's grants and rules are found.
+    pub routes: Routes,
+    /// Which headers are stripped and set.
+    pub headers: IdentityHeaders,
+    /// Bytes of a token.
+    pub token_limit: usize,
+}
+
+/// An issuer of tokens and how its tokens are verified.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration, in the headers and in the audit record.
+    pub name: String,
+    /// Compared byte for byte with `iss` (RFC 7519 section 4.1.1).
+    pub issuer: String,
+    /// A token must be for one of these.
+    pub audiences: Vec<String>,
+    /// A token must be signed with one of these.
+    pub algorithms: Vec<Algorithm>,
+    /// Where the keys come from.
+    pub keys: KeySource,
+    /// Where a credential may stand.
+    pub tokens: Vec<TokenSource>,
+    /// Leeway for `exp`, `nbf` and `iat`.
+    pub clock_skew: Duration,
+    /// Who the callers of this provider are; the first match decides.
+    pub identities: Vec<IdentityRule>,
+}
+
+/// Where a provider's keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// From the configuration itself.
+    Inline(KeySet),
+    /// From the provider, over a cluster of the gateway.
+    Remote(RemoteKeys),
+}
+
+/// A key set to be fetched.
+#[derive(Debug, Clone)]
+pub struct RemoteKeys {
+    /// The gateway's cluster that leads to the provider.
+    pub cluster: String,
+    /// `http` or `https`: what the request says; the cluster decides about TLS.
+    pub scheme: &'static str,
+    /// The provider's host, with a port where the URI has one.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+    /// Between two successful fetches.
+    pub interval: Duration,
+    /// For one fetch.
+    pub timeout: Duration,
+}
+
+/// A header that may hold a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSource {
+    /// The header's name, in lower case.
+    pub header: String,
+    /// The scheme before the token (RFC 9110 section 11.4); without one the value is the token.
+    pub scheme: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks the whole document.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn parse(document: &[u8]) -> Result<Self, ConfigError> {
+        let problem = |at: &str, problem: Problem| ConfigError {
+            at: at.into(),
+            problem,
+        };
+        // For its message: the strict reader below does not say where a document is broken.
+        let _syntax: serde::de::IgnoredAny = serde_json::from_slice(document).map_err(|error| {
+            problem(
+                "",
+                Problem::Syntax {
+                    detail: error.to_string(),
+                },
+            )
+        })?;
+        let members =
+            json::parse_object(document).map_err(|_refused| problem("", Problem::NotStrict))?;
+        let document: wire::Document = serde_path_to_error::deserialize(Value::Object(members))
+            .map_err(|error| ConfigError {
+                at: error.path().to_string(),
+                problem: Problem::Field {
+                    detail: error.inner().to_string(),
+                },
+            })?;
+        Self::build(document)
+    }
+
+    fn build(document: wire::Document) -> Result<Self, ConfigError> {
+        let headers = IdentityHeaders::new(&document.headers.prefix).ok_or_else(|| {
+            ConfigError::value("headers.prefix", &document.headers.prefix, PREFIXES)
+        })?;
+        if !(1024..=61_440).contains(&document.limits.token_bytes) {
+            return Err(ConfigError::range(
+                "limits.token_bytes",
+                document.limits.token_bytes,
+                1024,
+                61_440,
+            ));
+        }
+        let mut providers = provider::build(document.providers, &headers)?;
+        access::add_identities(document.identities, &mut providers)?;
+        let routes = access::build_routes(
+            document.namespaces,
+            document.grants,
+            document.policy,
+            &providers,
+        )?;
+        let token_headers = providers.iter().flat_map(|provider| &provider.tokens);
+        let token_headers = token_headers.map(|source| source.header.clone()).collect();
+        let headers = if document.headers.forward_token {
+            headers
+        } else {
+            headers.removing(token_headers)
+        };
+        Ok(Self {
+            providers: providers.into_iter().map(Rc::new).collect(),
+            routes,
+            headers,
+            token_limit: document.limits.token_bytes as usize,
+        })
+    }
+}
+
+impl KeySource {
+    fn inline(document: &Value) -> Result<Self, KeySetError> {
+        KeySet::parse(document.to_string().as_bytes()).map(Self::Inline)
+    }
+}
+
+const PREFIXES: &str = "a name such as x-identity-: lower-case letters, digits and dashes, beginning \
+    with x- and ending with -, 5 to 32 long, and not one that strips headers of the gateway itself";

@@ -1,0 +1,250 @@
+//! Checks the `providers` of the document.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, wire};
+use crate::headers::{self, IdentityHeaders};
+use crate::host::Host;
+
+pub(super) fn build(
+    written: Vec<wire::Provider>,
+    headers: &IdentityHeaders,
+) -> Result<Vec<Provider>, ConfigError> {
+    let mut providers: Vec<Provider> = Vec::new();
+    for (index, provider) in written.into_iter().enumerate() {
+        let at = format!("providers[{index}]");
+        let provider = build_one(&at, provider, headers)?;
+        for (other, earlier) in providers.iter().enumerate() {
+            check_differ(&at, &provider, &format!("providers[{other}]"), earlier)?;
+        }
+        providers.push(provider);
+    }
+    Ok(providers)
+}
+
+fn build_one(
+    at: &str,
+    written: wire::Provider,
+    headers: &IdentityHeaders,
+) -> Result<Provider, ConfigError> {
+    check_name(at, &written.name)?;
+    let is_issuer_byte =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b',' | b'"' | b'%');
+    if !(1..=512).contains(&written.issuer.len()) || !written.issuer.bytes().all(is_issuer_byte) {
+        return Err(ConfigError::value(
+            format!("{at}.issuer"),
+            &written.issuer,
+            ISSUERS,
+        ));
+    }
+    if written.audiences.is_empty() || written.audiences.iter().any(String::is_empty) {
+        return Err(ConfigError::fields(
+            format!("{at}.audiences"),
+            "at least one audience must be there, and none may be empty: a token must be meant for us",
+        ));
+    }
+    if written.algorithms.is_empty() {
+        return Err(ConfigError::fields(
+            format!("{at}.algorithms"),
+            "at least one must be there: RS256, ES256",
+        ));
+    }
+    if written.clock_skew_seconds > 60 {
+        return Err(ConfigError::range(
+            format!("{at}.clock_skew_seconds"),
+            written.clock_skew_seconds,
+            0,
+            60,
+        ));
+    }
+    if written.tokens.is_empty() {
+        return Err(ConfigError::fields(
+            format!("{at}.tokens"),
+            "at least one source must be there; leave the field out for bearer tokens in authorization",
+        ));
+    }
+    let mut tokens = Vec::new();
+    for (index, token) in written.tokens.into_iter().enumerate() {
+        tokens.push(token_source(
+            &format!("{at}.tokens[{index}]"),
+            token,
+            headers,
+        )?);
+    }
+    Ok(Provider {
+        keys: key_source(&format!("{at}.jwks"), written.jwks)?,
+        name: written.name,
+        issuer: written.issuer,
+        audiences: written.audiences,
+        algorithms: written.algorithms,
+        tokens,
+        clock_skew: Duration::from_secs(written.clock_skew_seconds.into()),
+        identities: Vec::new(),
+    })
+}
+
+fn check_differ(
+    at: &str,
+    provider: &Provider,
+    other_at: &str,
+    other: &Provider,
+) -> Result<(), ConfigError> {
+    let duplicate = |field: &str, value: &str, why: &'static str| {
+        let other = format!("{other_at}.{field}");
+        let problem = Problem::Duplicate {
+            value: value.into(),
+            other,
+            why,
+        };
+        Err(ConfigError::new(format!("{at}.{field}"), problem))
+    };
+    if provider.name == other.name {
+        return duplicate("name", &provider.name, "names must differ");
+    }
+    if provider.issuer == other.issuer {
+        return duplicate(
+            "issuer",
+            &provider.issuer,
+            "the issuer decides which provider a token is of",
+        );
+    }
+    // One header value must not be two different tokens, depending on who reads it.
+    for source in &provider.tokens {
+        let same_header = |earlier: &&TokenSource| earlier.header == source.header;
+        if other
+            .tokens
+            .iter()
+            .find(same_header)
+            .is_some_and(|earlier| earlier != source)
+        {
+            return duplicate(
+                "tokens",
+                &source.header,
+                "with another scheme: a header is read in one way",
+            );
+        }
+    }
+    Ok(())
+}
+
+fn token_source(
+    at: &str,
+    written: wire::Token,
+    headers: &IdentityHeaders,
+) -> Result<TokenSource, ConfigError> {
+    let header = written.header.to_ascii_lowercase();
+    let is_usable = headers::is_header_name(&header)
+        && !headers.is_identity(&header)
+        && !matches!(
+            header.as_str(),
+            "host" | "cookie" | "connection" | "content-length"
+        );
+    if !is_usable {
+        return Err(ConfigError::value(
+            format!("{at}.header"),
+            &written.header,
+            "the name of a request header, and not one that the filter sets or that HTTP itself needs",
+        ));
+    }
+    if let Some(scheme) = &written.scheme {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if scheme.is_empty() || !scheme.bytes().all(is_token) {
+            return Err(ConfigError::value(
+                format!("{at}.scheme"),
+                scheme,
+                "a scheme such as Bearer",
+            ));
+        }
+    }
+    Ok(TokenSource {
+        header,
+        scheme: written.scheme,
+    })
+}
+
+fn key_source(at: &str, written: wire::Jwks) -> Result<KeySource, ConfigError> {
+    let is_timed = written.refresh_seconds.is_some() || written.timeout_seconds.is_some();
+    match (written.inline, written.cluster, written.uri) {
+        (Some(document), None, None) if !is_timed => KeySource::inline(&document)
+            .map_err(|error| ConfigError::new(format!("{at}.inline"), Problem::KeySet(error))),
+        (None, Some(cluster), Some(uri)) => {
+            if cluster.is_empty() || !cluster.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(ConfigError::value(
+                    format!("{at}.cluster"),
+                    &cluster,
+                    "the name of a cluster of the gateway, such as outbound|443||id.example.com",
+                ));
+            }
+            let refresh = written.refresh_seconds.unwrap_or(300);
+            if !(5..=86_400).contains(&refresh) {
+                return Err(ConfigError::range(
+                    format!("{at}.refresh_seconds"),
+                    refresh,
+                    5,
+                    86_400,
+                ));
+            }
+            let timeout = written.timeout_seconds.unwrap_or(5);
+            if !(1..=30).contains(&timeout) {
+                return Err(ConfigError::range(
+                    format!("{at}.timeout_seconds"),
+                    timeout,
+                    1,
+                    30,
+                ));
+            }
+            let (scheme, authority, path) = split_uri(&uri).ok_or_else(|| {
+                ConfigError::value(
+                    format!("{at}.uri"),
+                    &uri,
+                    "https://host[:port]/path or http://host[:port]/path, without user, fragment or spaces",
+                )
+            })?;
+            Ok(KeySource::Remote(RemoteKeys {
+                cluster,
+                scheme,
+                authority,
+                path,
+                interval: Duration::from_secs(refresh.into()),
+                timeout: Duration::from_secs(timeout.into()),
+            }))
+        }
+        _ => Err(ConfigError::fields(
+            at,
+            "either `inline`, or `cluster` and `uri` (with `refresh_seconds` and `timeout_seconds`) must be there",
+        )),
+    }
+}
+
+fn split_uri(uri: &str) -> Option<(&'static str, String, String)> {
+    let (scheme, rest) = match uri.strip_prefix("https://") {
+        Some(rest) => ("https", rest),
+        None => ("http", uri.strip_prefix("http://")?),
+    };
+    let (authority, path) = rest.split_once('/')?;
+    Host::parse(authority.as_bytes())?;
+    let is_path = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    is_path.then(|| (scheme, authority.to_string(), format!("/{path}")))
+}
+
+/// Names go into headers, logs and lists.
+pub(super) fn check_name(at: &str, name: &str) -> Result<(), ConfigError> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if (1..=64).contains(&name.len()) && name.bytes().all(is_allowed) {
+        Ok(())
+    } else {
+        Err(ConfigError::value(
+            format!("{at}.name"),
+            name,
+            "1 to 64 letters, digits, `-`, `_` and `.`",
+        ))
+    }
+}
+
+const ISSUERS: &str = "1 to 512 visible ASCII characters without `#`, `,`, `%` and quotes; it is \
+    compared byte for byte with iss";

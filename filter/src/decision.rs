@@ -1,0 +1,229 @@
+//! Why a request is denied, and what its sender learns of it (RFC 6750 section 3).
+//!
+//! Two audiences: the audit record gets the reason, the sender a status and the decision id. A status
+//! that told more would tell an attacker which rule to try next.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::time::UnixTime;
+use crate::token::TokenError;
+use crate::verify::Refusal;
+
+/// Why a request is denied. The names in the audit record are these in snake case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Denial {
+    /// The token's algorithm is unknown or not in the provider's list.
+    AlgorithmRefused,
+    /// The token is for somebody else.
+    AudienceMismatch,
+    /// `:method` or another header without which nothing can be judged is missing, repeated or no text.
+    HeaderInvalid,
+    /// `:authority` is missing, repeated or no plain host name.
+    HostInvalid,
+    /// No provider has the token's issuer.
+    IssuerUnknown,
+    /// None of the issuer's keys is the one that the token names.
+    KeyUnknown,
+    /// The issuer's keys have not been fetched yet.
+    KeysUnavailable,
+    /// No namespace has a route for host and path.
+    NamespaceUnknown,
+    /// `:path` is missing, repeated, or can be read in more than one way.
+    PathAmbiguous,
+    /// A deny rule matched.
+    RuleDenied,
+    /// No allow rule matched.
+    RuleMissing,
+    /// The signature is not the issuer's.
+    SignatureInvalid,
+    /// There is more than one credential.
+    TokenAmbiguous,
+    /// The token is over.
+    TokenExpired,
+    /// Not a compact JWS with a claims set, or a required claim is missing or of another type.
+    TokenMalformed,
+    /// There is no credential, and the request needs one.
+    TokenMissing,
+    /// The token is not valid yet, or says that it was made in the future.
+    TokenNotYetValid,
+    /// The token stands where its provider does not allow it.
+    TokenSourceRefused,
+    /// The token or its header is larger than allowed.
+    TokenTooLarge,
+    /// `typ` says that this is no access token.
+    TokenTypeRefused,
+}
+
+impl Denial {
+    /// What the sender learns.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::HeaderInvalid | Self::HostInvalid | Self::PathAmbiguous => 400,
+            Self::AlgorithmRefused
+            | Self::AudienceMismatch
+            | Self::IssuerUnknown
+            | Self::KeyUnknown
+            | Self::SignatureInvalid
+            | Self::TokenAmbiguous
+            | Self::TokenExpired
+            | Self::TokenMalformed
+            | Self::TokenMissing
+            | Self::TokenNotYetValid
+            | Self::TokenSourceRefused
+            | Self::TokenTooLarge
+            | Self::TokenTypeRefused => 401,
+            Self::NamespaceUnknown | Self::RuleDenied | Self::RuleMissing => 403,
+            Self::KeysUnavailable => 503,
+        }
+    }
+
+    /// The whole response.
+    #[must_use]
+    pub fn reply(self, decision: &str) -> Reply {
+        let mut headers = vec![("content-type", "application/json")];
+        match self {
+            // RFC 6750 section 3.1: no error code where no credential was presented.
+            Self::TokenMissing => headers.push(("www-authenticate", r#"Bearer realm="gateway""#)),
+            _ if self.status() == 401 => {
+                headers.push((
+                    "www-authenticate",
+                    r#"Bearer realm="gateway", error="invalid_token""#,
+                ));
+            }
+            _ => {}
+        }
+        Reply {
+            status: self.status(),
+            headers,
+            body: format!(r#"{{"decision":"{decision}"}}"#),
+        }
+    }
+}
+
+impl From<TokenError> for Denial {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Malformed => Self::TokenMalformed,
+            TokenError::TooLarge => Self::TokenTooLarge,
+            TokenError::WrongType => Self::TokenTypeRefused,
+        }
+    }
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Algorithm => Self::AlgorithmRefused,
+            Refusal::Audience => Self::AudienceMismatch,
+            Refusal::Expired => Self::TokenExpired,
+            Refusal::Key => Self::KeyUnknown,
+            Refusal::KeysUnavailable => Self::KeysUnavailable,
+            Refusal::Malformed => Self::TokenMalformed,
+            Refusal::NotYetValid => Self::TokenNotYetValid,
+            Refusal::Signature => Self::SignatureInvalid,
+        }
+    }
+}
+
+/// A response to a denied request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// Its headers.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// Its body.
+    pub body: String,
+}
+
+/// Makes decision ids: UUIDs of version 7 (RFC 9562 section 5.7), so that they sort by time.
+///
+/// They must be unique and need not be secret: a counter follows the time, and a seed of each worker's
+/// own follows the counter.
+#[derive(Debug)]
+pub struct DecisionIds {
+    seed: u64,
+    count: u64,
+}
+
+impl DecisionIds {
+    /// `seed` must differ between workers.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { seed, count: 0 }
+    }
+
+    /// The next id.
+    pub fn next(&mut self, now: UnixTime) -> String {
+        self.count = self.count.wrapping_add(1);
+        let millis = now.millis() & 0xffff_ffff_ffff;
+        // The low bits of the counter follow the time, and all of it is mixed into the seed.
+        let tail = self.seed.wrapping_add(self.count) & 0x3fff_ffff_ffff_ffff | 1 << 63;
+        format!(
+            "{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}",
+            millis >> 16,
+            millis & 0xffff,
+            self.count & 0xfff,
+            tail >> 48,
+            tail & 0xffff_ffff_ffff
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_sender_learns_a_status_and_the_decision_id() {
+        let reply = Denial::TokenExpired.reply("7");
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (401, r#"{"decision":"7"}"#)
+        );
+        assert!(reply.headers.contains(&(
+            "www-authenticate",
+            r#"Bearer realm="gateway", error="invalid_token""#
+        )));
+        let reply = Denial::TokenMissing.reply("7");
+        assert!(
+            reply
+                .headers
+                .contains(&("www-authenticate", r#"Bearer realm="gateway""#))
+        );
+        for denial in [
+            Denial::RuleMissing,
+            Denial::PathAmbiguous,
+            Denial::KeysUnavailable,
+        ] {
+            assert_eq!(
+                denial.reply("7").headers,
+                [("content-type", "application/json")]
+            );
+            assert_eq!(denial.reply("7").body, r#"{"decision":"7"}"#);
+        }
+    }
+
+    #[test]
+    fn decision_ids_are_unique_uuids_that_sort_by_time() {
+        let mut ids = DecisionIds::new(u64::MAX - 3);
+        let made: BTreeSet<_> = (0..10_000)
+            .map(|_| ids.next(UnixTime::from_millis(1_795_393_482_123)))
+            .collect();
+        assert_eq!(made.len(), 10_000);
+        for id in &made {
+            assert_eq!(id.len(), 36);
+            assert!(id.starts_with("01a20"), "{id}");
+            assert_eq!(&id[14..15], "7");
+            assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"));
+        }
+        assert!(ids.next(UnixTime::from_millis(1_795_393_482_124)) > *made.last().unwrap());
+    }
+}

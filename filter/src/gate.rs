@@ -1,0 +1,311 @@
+//! The walk of one request, in order: strip, read, route, authenticate, map, authorize, set, record.
+//!
+//! Pure: the headers as bytes, the keys, the time and an engine go in, an [`Outcome`] comes out.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::audit::{self, AuditRecord};
+use crate::claims::Claims;
+use crate::condition::Facts;
+use crate::config::{Config, Provider};
+use crate::credential;
+use crate::decision::Denial;
+use crate::grant::{self, Granted, Role};
+use crate::headers::{self, CONNECTION_ID, Headers};
+use crate::host::Host;
+use crate::identity::{self, Identity};
+use crate::keyring::Keyring;
+use crate::namespace::Namespace;
+use crate::path::{self, CanonicalPath};
+use crate::policy::{Disclosure, Operation, Ruling};
+use crate::signature::Engine;
+use crate::time::UnixTime;
+use crate::token::Jws;
+use crate::verify::{self, Refusal, Verified};
+
+/// What the gateway knows of a request besides its headers.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The wall clock.
+    pub now: UnixTime,
+    /// The id of this decision.
+    pub decision_id: String,
+    /// The front's id of the connection.
+    pub connection_id: Option<String>,
+    /// Address and port of the client.
+    pub source: Option<String>,
+    /// The keys that there are.
+    pub keyring: &'a Keyring,
+    /// Checks signatures.
+    pub engine: &'a dyn Engine,
+}
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub struct Outcome {
+    /// `None`: it goes on.
+    pub denial: Option<Denial>,
+    /// Its headers from now on, stripped also where it is denied: the gateway may log them.
+    pub headers: Headers,
+    /// Host or path were written in another form: the gateway must choose its route again.
+    pub target_changed: bool,
+    /// The provider that should be asked for its keys again.
+    pub unknown_key: Option<Rc<Provider>>,
+    /// The record of this decision.
+    pub record: AuditRecord,
+}
+
+/// An authenticated caller in the namespace of the request.
+struct Caller<'a> {
+    provider: &'a Provider,
+    subject: String,
+    identity: Option<Identity<'a>>,
+    granted: Granted<'a>,
+}
+
+/// Decides about one request.
+#[must_use]
+pub fn decide(config: &Config, original: &Headers, context: Context<'_>) -> Outcome {
+    let mut outcome = Outcome {
+        denial: None,
+        headers: original.clone(),
+        target_changed: false,
+        unknown_key: None,
+        record: AuditRecord {
+            r#type: "audit",
+            time: context.now.rfc3339(),
+            decision: "allow",
+            decision_id: context.decision_id.clone(),
+            connection_id: context.connection_id.clone(),
+            request_id: original.only("x-request-id").map(audit::excerpt),
+            source: context.source.clone(),
+            method: original.only(":method").map(audit::excerpt),
+            host: original.only(":authority").map(audit::excerpt),
+            path: original
+                .only(":path")
+                .map(|target| audit::excerpt(path::split_query(target).0)),
+            ..AuditRecord::default()
+        },
+    };
+    // First, and before anything can fail: what only the filter may say is not there any more.
+    config.headers.strip(&mut outcome.headers);
+    if let Err(denial) = judge(config, original, &context, &mut outcome) {
+        outcome.denial = Some(denial);
+        outcome.record.decision = "deny";
+        outcome.record.status = Some(denial.status());
+        outcome.record.reason = Some(denial);
+    }
+    outcome
+}
+
+fn judge(
+    config: &Config,
+    original: &Headers,
+    context: &Context<'_>,
+    outcome: &mut Outcome,
+) -> Result<(), Denial> {
+    let operation = operation(original)?;
+    outcome.record.host = Some(operation.host.as_str().into());
+    outcome.record.path = Some(operation.path.as_str().into());
+    let namespace = config
+        .routes
+        .find(&operation.host, &operation.path)
+        .ok_or(Denial::NamespaceUnknown)?;
+    outcome.record.namespace = Some(namespace.name.clone());
+    let caller = authenticate(
+        config,
+        original,
+        context,
+        namespace,
+        &mut outcome.unknown_key,
+    )?;
+    if let Some(caller) = &caller {
+        record_caller(&mut outcome.record, caller);
+    }
+    let roles = caller.as_ref().map(|caller| &caller.granted.roles);
+    let disclosure = match namespace.policy.rule(&operation, roles) {
+        Ruling::Allowed { rule, disclosure } => {
+            outcome.record.rule = Some(rule.into());
+            disclosure
+        }
+        Ruling::Denied { rule } => {
+            outcome.record.rule = Some(rule.into());
+            return Err(Denial::RuleDenied);
+        }
+        Ruling::NoRule if caller.is_none() => return Err(Denial::TokenMissing),
+        Ruling::NoRule => return Err(Denial::RuleMissing),
+    };
+    outcome.target_changed = forward_target(&mut outcome.headers, original, &operation);
+    config.headers.remove_credentials(&mut outcome.headers);
+    set_facts(config, &mut outcome.headers, context, namespace);
+    if let (Disclosure::Identity, Some(caller)) = (disclosure, &caller) {
+        set_identity(config, &mut outcome.headers, caller);
+    }
+    Ok(())
+}
+
+/// Method, host and path: each must be there exactly once and have one meaning.
+fn operation(headers: &Headers) -> Result<Operation, Denial> {
+    let method = headers
+        .only(":method")
+        .and_then(|method| core::str::from_utf8(method).ok())
+        .filter(|method| (1..=32).contains(&method.len()) && method.bytes().all(is_method_byte))
+        .ok_or(Denial::HeaderInvalid)?;
+    let host = headers
+        .only(":authority")
+        .and_then(Host::parse)
+        .ok_or(Denial::HostInvalid)?;
+    let path = headers
+        .only(":path")
+        .and_then(|target| CanonicalPath::parse(path::split_query(target).0))
+        .ok_or(Denial::PathAmbiguous)?;
+    Ok(Operation {
+        method: method.into(),
+        host,
+        path,
+    })
+}
+
+const fn is_method_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+/// The caller, or `None` when the request has no credential. A credential that is there must be good,
+/// also where an anonymous rule would let the request in.
+fn authenticate<'a>(
+    config: &'a Config,
+    headers: &Headers,
+    context: &Context<'_>,
+    namespace: &'a Namespace,
+    unknown_key: &mut Option<Rc<Provider>>,
+) -> Result<Option<Caller<'a>>, Denial> {
+    let Some(credential) = credential::find(headers, &config.providers)? else {
+        return Ok(None);
+    };
+    let jws = Jws::parse(credential.token, config.token_limit)?;
+    let claims = Claims::parse(jws.payload()).map_err(|_refused| Denial::TokenMalformed)?;
+    let issuer = claims
+        .top("iss")
+        .and_then(|issuer| issuer.as_str())
+        .ok_or(Denial::TokenMalformed)?;
+    let provider = config
+        .providers
+        .iter()
+        .find(|provider| provider.issuer == issuer)
+        .ok_or(Denial::IssuerUnknown)?;
+    if !provider.tokens.contains(credential.source) {
+        return Err(Denial::TokenSourceRefused);
+    }
+    let keys = context.keyring.keys(provider);
+    let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
+        .inspect_err(|refusal| {
+            if *refusal == Refusal::Key {
+                *unknown_key = Some(Rc::clone(provider));
+            }
+        })?;
+    Ok(Some(map(provider, namespace, &verified)))
+}
+
+/// Who the caller is, and which roles that means in this namespace.
+fn map<'a>(provider: &'a Provider, namespace: &'a Namespace, verified: &Verified) -> Caller<'a> {
+    let facts = Facts {
+        claims: verified.claims(),
+        provider: &provider.name,
+        workload: None,
+    };
+    let identity = identity::identify(&provider.identities, &facts);
+    let workload = identity.as_ref().map(|identity| identity.workload.as_str());
+    let granted = grant::granted(&namespace.grants, &Facts { workload, ..facts });
+    let subject = format!(
+        "{}#{}",
+        provider.issuer,
+        headers::escaped(verified.subject())
+    );
+    Caller {
+        provider,
+        subject,
+        granted,
+        identity,
+    }
+}
+
+fn record_caller(record: &mut AuditRecord, caller: &Caller<'_>) {
+    record.provider = Some(caller.provider.name.clone());
+    record.subject = Some(caller.subject.clone());
+    record.workload = caller
+        .identity
+        .as_ref()
+        .map(|identity| identity.workload.clone());
+    record.identity = caller
+        .identity
+        .as_ref()
+        .map(|identity| identity.rule.into());
+    record.roles = Some(
+        names(&caller.granted.roles)
+            .map(ToString::to_string)
+            .collect(),
+    );
+    record.grants = Some(
+        caller
+            .granted
+            .grants
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    );
+}
+
+/// Puts the forms that were judged in place of those that came, so that nobody judges them anew.
+fn forward_target(headers: &mut Headers, original: &Headers, operation: &Operation) -> bool {
+    let mut changed = false;
+    if let Some(authority) = original.only(":authority") {
+        let canonical = operation.host.authority(authority);
+        if canonical.as_bytes() != authority {
+            headers.set(":authority", &canonical);
+            changed = true;
+        }
+    }
+    if let Some(target) = original.only(":path") {
+        let (path, query) = path::split_query(target);
+        if operation.path.as_str().as_bytes() != path {
+            headers.set_bytes(
+                ":path",
+                &[operation.path.as_str().as_bytes(), query].concat(),
+            );
+            changed = true;
+        }
+    }
+    changed
+}
+
+fn set_facts(config: &Config, headers: &mut Headers, context: &Context<'_>, namespace: &Namespace) {
+    config
+        .headers
+        .set(headers, "decision", &context.decision_id);
+    config.headers.set(headers, "namespace", &namespace.name);
+    if let Some(id) = &context.connection_id {
+        headers.set(CONNECTION_ID, &headers::escaped(id));
+    }
+}
+
+fn set_identity(config: &Config, headers: &mut Headers, caller: &Caller<'_>) {
+    config
+        .headers
+        .set(headers, "provider", &caller.provider.name);
+    config.headers.set(headers, "subject", &caller.subject);
+    if let Some(identity) = &caller.identity {
+        config.headers.set(headers, "workload", &identity.workload);
+    }
+    let roles: Vec<_> = names(&caller.granted.roles).collect();
+    if !roles.is_empty() {
+        config.headers.set(headers, "roles", &roles.join(","));
+    }
+}
+
+fn names<'a>(roles: &BTreeSet<&'a Role>) -> impl Iterator<Item = &'a str> {
+    roles.iter().map(|role| role.as_str())
+}

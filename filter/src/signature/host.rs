@@ -1,0 +1,91 @@
+//! What the host's foreign function `verify_signature` is asked, and what its answer means.
+//!
+//! Envoy (1.30 and later) checks with BoringSSL. Both messages are small protobuf messages
+//! (`envoy/extensions/wasm/.../verify_signature.proto`), written and read here by hand: three length-
+//! delimited fields do not need a code generator. The call itself is in `wasm`.
+
+use alloc::vec::Vec;
+
+use super::{PublicKey, der};
+use crate::token::{Algorithm, Jws};
+
+/// The name under which the host has the function.
+pub const FUNCTION: &str = "verify_signature";
+
+/// The argument of the call, or nothing when the signature cannot even be written for the host.
+#[must_use]
+pub fn request(key: &PublicKey, jws: &Jws<'_>) -> Option<Vec<u8>> {
+    let converted;
+    let signature = match key.algorithm() {
+        Algorithm::Es256 => {
+            converted = der::p256_signature(jws.signature())?;
+            &converted
+        }
+        Algorithm::Rs256 => jws.signature(),
+    };
+    let text = jws.signing_input().as_bytes();
+    let mut message = Vec::with_capacity(text.len() + signature.len() + key.spki().len() + 32);
+    field(&mut message, 1, b"sha256");
+    field(&mut message, 2, key.spki());
+    field(&mut message, 3, signature);
+    field(&mut message, 4, text);
+    Some(message)
+}
+
+/// True exactly when the answer says that the signature is valid: field 1, a varint, is 1.
+///
+/// A valid signature comes back as these two bytes and nothing else; an invalid one has a text in
+/// field 2, and `false` is not written at all, as proto3 leaves out defaults.
+#[must_use]
+pub fn says_valid(answer: &[u8]) -> bool {
+    answer == [1 << 3, 1]
+}
+
+/// One length-delimited field (wire type 2) with a number below 16.
+fn field(message: &mut Vec<u8>, number: u8, content: &[u8]) {
+    message.push(number << 3 | 2);
+    let mut length = content.len();
+    while length >= 0x80 {
+        message.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    message.push((length & 0x7f) as u8);
+    message.extend_from_slice(content);
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn lengths_are_varints() {
+        for (length, want) in [
+            (0, vec![0x12, 0]),
+            (127, vec![0x12, 0x7f]),
+            (300, vec![0x12, 0xac, 2]),
+        ] {
+            let mut message = Vec::new();
+            field(&mut message, 2, &vec![7; length]);
+            assert_eq!(message[..want.len()], want);
+            assert_eq!(message.len(), want.len() + length);
+        }
+    }
+
+    #[test]
+    fn only_a_plain_yes_is_a_yes() {
+        assert!(says_valid(&[8, 1]));
+        for answer in [
+            &[][..],
+            &[8],
+            &[8, 0],
+            &[8, 2],
+            &[8, 1, 18, 0],
+            &[18, 1, b'x'],
+            &[8, 0, 8, 1],
+        ] {
+            assert!(!says_valid(answer), "{answer:?}");
+        }
+    }
+}

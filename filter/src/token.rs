@@ -1,0 +1,311 @@
+//! Compact JWS: split, base64url, header (RFC 7515 section 3.1 and 4.1). No crypto and no claims.
+//!
+//! What comes out has the right form and nothing more; only `verify` turns it into something that
+//! can be trusted.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::{Map, Value};
+
+use crate::{base64url, json};
+
+/// A signature algorithm that the filter knows (RFC 7518 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+}
+
+impl Algorithm {
+    /// The algorithm of exactly this name: `alg` is case-sensitive (RFC 7515 section 4.1.1).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "ES256" => Some(Self::Es256),
+            "RS256" => Some(Self::Rs256),
+            _ => None,
+        }
+    }
+
+    /// Its name in `alg`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+}
+
+/// A well-formed compact JWS. Nothing in it is verified.
+#[derive(Debug)]
+pub struct Jws<'a> {
+    compact: &'a str,
+    signing_input: &'a str,
+    header: Header,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// The members of the JOSE header that the filter acts on.
+#[derive(Debug)]
+pub struct Header {
+    /// `alg`, as written: whether it is known and allowed is decided later.
+    pub algorithm: String,
+    /// `kid`, only ever compared with the keys of one issuer.
+    pub key_id: Option<String>,
+}
+
+/// Why a text is not a token that the filter reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not three canonical base64url parts with a JSON header that the filter understands.
+    #[error("not a compact JWS that this filter reads")]
+    Malformed,
+    /// Longer than the configured bound, or its header longer than 4 KiB.
+    #[error("the token or its header is too large")]
+    TooLarge,
+    /// `typ` says that this is not an access token (RFC 8725 section 3.11).
+    #[error("the token's type is not an access token's")]
+    WrongType,
+}
+
+impl<'a> Jws<'a> {
+    /// Reads a compact JWS of at most `size_limit` bytes (RFC 7515 section 7.1).
+    ///
+    /// # Errors
+    /// As soon as one rule is broken; the error never repeats the text.
+    pub fn parse(compact: &'a str, size_limit: usize) -> Result<Self, TokenError> {
+        if compact.len() > size_limit {
+            return Err(TokenError::TooLarge);
+        }
+        let (signing_input, signature) = compact.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(TokenError::Malformed)?;
+        // A third dot would stay inside the payload, where the decoder refuses it.
+        if header.len() > HEADER_LIMIT.div_ceil(3) * 4 {
+            return Err(TokenError::TooLarge);
+        }
+        let decode = |part: &str| base64url::decode(part.as_bytes()).ok_or(TokenError::Malformed);
+        Ok(Self {
+            compact,
+            signing_input,
+            header: Header::parse(&decode(header)?)?,
+            payload: decode(payload)?,
+            signature: decode(signature)?,
+        })
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub const fn compact(&self) -> &'a str {
+        self.compact
+    }
+
+    /// What the signature is over.
+    #[must_use]
+    pub const fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+
+    /// The JOSE header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The decoded payload.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The decoded signature.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+}
+
+impl Header {
+    fn parse(text: &[u8]) -> Result<Self, TokenError> {
+        let members = json::parse_object(text).map_err(|_refused| TokenError::Malformed)?;
+        if REFUSED_MEMBERS
+            .iter()
+            .any(|name| members.contains_key(*name))
+        {
+            return Err(TokenError::Malformed);
+        }
+        let algorithm = optional_text(&members, "alg")?.ok_or(TokenError::Malformed)?;
+        let key_id = optional_text(&members, "kid")?;
+        if key_id.as_ref().is_some_and(|id| id.len() > KEY_ID_LIMIT) {
+            return Err(TokenError::Malformed);
+        }
+        match optional_text(&members, "typ")? {
+            Some(kind) if !is_access_token_type(&kind) => Err(TokenError::WrongType),
+            _ => Ok(Self { algorithm, key_id }),
+        }
+    }
+}
+
+fn optional_text(members: &Map<String, Value>, name: &str) -> Result<Option<String>, TokenError> {
+    match members.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(TokenError::Malformed),
+    }
+}
+
+/// `JWT` (RFC 7519 section 5.1) or `at+jwt` (RFC 9068 section 2.1). A logout token or a DPoP proof is
+/// signed with the same keys and must not pass as a credential.
+fn is_access_token_type(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    matches!(
+        kind.strip_prefix("application/").unwrap_or(&kind),
+        "jwt" | "at+jwt"
+    )
+}
+
+/// Bytes of the decoded header. A header names an algorithm and a key; what is larger carries baggage.
+const HEADER_LIMIT: usize = 4 * 1024;
+/// Bytes of a `kid`.
+pub(crate) const KEY_ID_LIMIT: usize = 256;
+/// Members that change what is signed (`b64`, `crit`, `zip`), or that bring a key of the sender's own
+/// choice (`jku`, `jwk`, `x5c`, `x5u`). The filter obeys none of them, so it refuses them all.
+const REFUSED_MEMBERS: [&str; 8] = ["b64", "crit", "enc", "jku", "jwk", "x5c", "x5u", "zip"];
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(header: &str) -> Result<(), TokenError> {
+        let text = format!("{}.e30.AA", base64url::encode(header.as_bytes()));
+        Jws::parse(&text, 16 * 1024).map(|_jws| ())
+    }
+
+    #[test]
+    fn headers_that_change_the_rules_are_refused() {
+        let long_id = format!(
+            r#"{{"alg":"RS256","kid":"{}"}}"#,
+            "k".repeat(KEY_ID_LIMIT + 1)
+        );
+        let huge = format!(
+            r#"{{"alg":"RS256","x":"{}"}}"#,
+            "x".repeat(HEADER_LIMIT + 1)
+        );
+        let cases: &[(&str, &str, Result<(), TokenError>)] = &[
+            ("plain", r#"{"alg":"RS256"}"#, Ok(())),
+            (
+                "with type and key",
+                r#"{"alg":"RS256","typ":"JWT","kid":"1"}"#,
+                Ok(()),
+            ),
+            (
+                "access token type",
+                r#"{"alg":"RS256","typ":"application/AT+jwt"}"#,
+                Ok(()),
+            ),
+            ("unknown member", r#"{"alg":"RS256","x5t":"abc"}"#, Ok(())),
+            (
+                "other type",
+                r#"{"alg":"RS256","typ":"logout+jwt"}"#,
+                Err(TokenError::WrongType),
+            ),
+            ("no alg", r#"{"typ":"JWT"}"#, Err(TokenError::Malformed)),
+            ("alg is no text", r#"{"alg":1}"#, Err(TokenError::Malformed)),
+            (
+                "two alg",
+                r#"{"alg":"RS256","alg":"none"}"#,
+                Err(TokenError::Malformed),
+            ),
+            (
+                "crit",
+                r#"{"alg":"RS256","crit":["exp"]}"#,
+                Err(TokenError::Malformed),
+            ),
+            (
+                "empty crit",
+                r#"{"alg":"RS256","crit":[]}"#,
+                Err(TokenError::Malformed),
+            ),
+            (
+                "b64",
+                r#"{"alg":"RS256","b64":true}"#,
+                Err(TokenError::Malformed),
+            ),
+            (
+                "jku",
+                r#"{"alg":"RS256","jku":"https://evil"}"#,
+                Err(TokenError::Malformed),
+            ),
+            (
+                "own key",
+                r#"{"alg":"RS256","jwk":{}}"#,
+                Err(TokenError::Malformed),
+            ),
+            (
+                "compressed",
+                r#"{"alg":"RS256","zip":"DEF"}"#,
+                Err(TokenError::Malformed),
+            ),
+            ("long kid", &long_id, Err(TokenError::Malformed)),
+            ("huge", &huge, Err(TokenError::TooLarge)),
+        ];
+        for (name, header, want) in cases {
+            assert_eq!(check(header), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_three_canonical_parts_are_a_token() {
+        // eyJhbGciOiJSUzI1NiJ9 is {"alg":"RS256"}.
+        let cases: &[(&str, &str, bool)] = &[
+            ("plain", "eyJhbGciOiJSUzI1NiJ9.e30.AA", true),
+            (
+                "empty signature has the form",
+                "eyJhbGciOiJSUzI1NiJ9.e30.",
+                true,
+            ),
+            ("empty", "", false),
+            ("two parts", "eyJhbGciOiJSUzI1NiJ9.e30", false),
+            ("four parts", "eyJhbGciOiJSUzI1NiJ9.e30.AA.AA", false),
+            ("five parts", "eyJhbGciOiJSUzI1NiJ9.e30.AA.AA.AA", false),
+            ("padding", "eyJhbGciOiJSUzI1NiJ9.e30=.AA", false),
+            ("stray bits", "eyJhbGciOiJSUzI1NiJ9.e30.AB", false),
+            ("space", "eyJhbGciOiJSUzI1NiJ9.e30.AA ", false),
+            (
+                "JSON serialization",
+                r#"{"payload":"e30","signatures":[]}"#,
+                false,
+            ),
+        ];
+        for (name, text, accepted) in cases {
+            assert_eq!(Jws::parse(text, 1024).is_ok(), *accepted, "{name}");
+        }
+        assert_eq!(
+            Jws::parse("eyJhbGciOiJSUzI1NiJ9.e30.AA", 26).map(|_jws| ()),
+            Err(TokenError::TooLarge)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,300}") {
+            let _result = Jws::parse(&text, 200);
+        }
+
+        #[test]
+        fn no_header_makes_the_parser_panic(header: Vec<u8>, payload: Vec<u8>, tail in "[.A-Za-z0-9_-]{0,20}") {
+            let text = format!("{}.{}.{tail}", base64url::encode(&header), base64url::encode(&payload));
+            let _result = Jws::parse(&text, 16 * 1024);
+        }
+    }
+}

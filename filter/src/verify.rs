@@ -1,0 +1,144 @@
+//! Signature, audience and times: the only door to [`Verified`] (RFC 7519 section 4.1, RFC 8725).
+//!
+//! The issuer has chosen the provider before; from then on everything is judged by that provider's
+//! rules and keys alone. A `kid` of one issuer is never looked up among the keys of another.
+
+use alloc::string::String;
+
+use serde_json::Value;
+
+use crate::claims::Claims;
+use crate::config::Provider;
+use crate::jwks::KeySet;
+use crate::signature::Engine;
+use crate::time::UnixTime;
+use crate::token::{Algorithm, Jws};
+
+/// Claims that the provider has signed, for us, and that hold now. There is no other constructor
+/// than [`verify`].
+#[derive(Debug)]
+pub struct Verified {
+    subject: String,
+    claims: Claims,
+}
+
+impl Verified {
+    /// `sub`: never empty, at most 255 bytes.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// All claims.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+/// Why a token of a known provider is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its algorithm is unknown or not in the provider's list.
+    Algorithm,
+    /// It was made for somebody else.
+    Audience,
+    /// It is over.
+    Expired,
+    /// None of the provider's keys is the one it names.
+    Key,
+    /// The provider's keys are not there yet.
+    KeysUnavailable,
+    /// A claim that must be there is missing, or is not of its type.
+    Malformed,
+    /// It begins in the future, or says that it was made there.
+    NotYetValid,
+    /// The signature is not the provider's.
+    Signature,
+}
+
+/// Checks `jws`, whose unverified `iss` is that of `provider`, and gives out its claims.
+///
+/// # Errors
+/// The first rule that is broken. Nothing of the claims is looked at before the signature is valid.
+pub fn verify(
+    provider: &Provider,
+    keys: Option<&KeySet>,
+    engine: &dyn Engine,
+    jws: &Jws<'_>,
+    claims: Claims,
+    now: UnixTime,
+) -> Result<Verified, Refusal> {
+    let algorithm = Algorithm::from_name(&jws.header().algorithm)
+        .filter(|algorithm| provider.algorithms.contains(algorithm))
+        .ok_or(Refusal::Algorithm)?;
+    let keys = keys.ok_or(Refusal::KeysUnavailable)?;
+    let key = keys.pick(jws.header(), algorithm).ok_or(Refusal::Key)?;
+    if !engine.is_valid(key, jws) {
+        return Err(Refusal::Signature);
+    }
+    check_audience(provider, &claims)?;
+    check_times(provider, &claims, now)?;
+    let subject = match claims.top("sub") {
+        Some(Value::String(subject)) if (1..=SUBJECT_LIMIT).contains(&subject.len()) => {
+            subject.clone()
+        }
+        _ => return Err(Refusal::Malformed),
+    };
+    Ok(Verified { subject, claims })
+}
+
+/// RFC 7519 section 4.1.3: one text or an array of texts, and one of ours among them.
+fn check_audience(provider: &Provider, claims: &Claims) -> Result<(), Refusal> {
+    let ours = |audience: &Value| {
+        audience
+            .as_str()
+            .is_some_and(|audience| provider.audiences.iter().any(|our| our == audience))
+    };
+    let is_for_us = match claims.top("aud") {
+        Some(audience @ Value::String(_)) => ours(audience),
+        Some(Value::Array(audiences)) if audiences.iter().all(Value::is_string) => {
+            audiences.iter().any(ours)
+        }
+        Some(_) => return Err(Refusal::Malformed),
+        None => false,
+    };
+    if is_for_us {
+        Ok(())
+    } else {
+        Err(Refusal::Audience)
+    }
+}
+
+/// RFC 7519 section 4.1.4 to 4.1.6. `exp` must be there: a token without end cannot be taken back.
+fn check_times(provider: &Provider, claims: &Claims, now: UnixTime) -> Result<(), Refusal> {
+    let skew = provider.clock_skew.as_secs();
+    let now = now.seconds();
+    let expires = instant(claims, "exp")?.ok_or(Refusal::Malformed)?;
+    if now >= expires.saturating_add(skew) {
+        return Err(Refusal::Expired);
+    }
+    for name in ["nbf", "iat"] {
+        if instant(claims, name)?.is_some_and(|begins| begins > now.saturating_add(skew)) {
+            return Err(Refusal::NotYetValid);
+        }
+    }
+    Ok(())
+}
+
+/// A claim that counts whole seconds since the epoch. Fractions and negative numbers are refused:
+/// no provider needs them, and rounding is where two verifiers differ.
+fn instant(claims: &Claims, name: &str) -> Result<Option<u64>, Refusal> {
+    match claims.top(name) {
+        None => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(seconds) if seconds <= INSTANT_LIMIT => Ok(Some(seconds)),
+            _ => Err(Refusal::Malformed),
+        },
+    }
+}
+
+/// OpenID Connect Core section 2: `sub` has at most 255 characters.
+const SUBJECT_LIMIT: usize = 255;
+/// 2^53: above it, JSON readers disagree about integers.
+const INSTANT_LIMIT: u64 = 1 << 53;

@@ -1,0 +1,228 @@
+//! The shell: the gateway's callbacks in, host calls out, no opinion about policy.
+//!
+//! Only host calls of the SDK that return an error instead of panicking are used, and only those that
+//! give bytes: the ones that give text panic on a header that is not UTF-8, which any client can send.
+
+extern crate std;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::time::Duration;
+use std::time::Instant;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType, LogLevel, MapType, MetricType};
+
+use self::engine::Engines;
+use self::request::Request;
+use crate::config::{Config, KeySource, RemoteKeys};
+use crate::decision::DecisionIds;
+use crate::headers::Headers;
+use crate::jwks::{KeySet, SIZE_LIMIT};
+use crate::keyring::{Fetched, Keyring};
+
+mod engine;
+mod request;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_id| Box::new(Root { started: now(), shared: None, fetches: Vec::new() }));
+}}
+
+/// What every request of this worker sees.
+struct Shared {
+    config: Config,
+    keyring: RefCell<Keyring>,
+    engines: Engines,
+    ids: RefCell<DecisionIds>,
+}
+
+/// The plugin in one worker.
+struct Root {
+    started: Instant,
+    shared: Option<Rc<Shared>>,
+    /// Which keys each call in flight is for.
+    fetches: Vec<(u32, usize)>,
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let document = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size);
+        let document = document.ok().flatten().unwrap_or_default();
+        let config = match Config::parse(&document) {
+            Ok(config) => config,
+            Err(error) => {
+                log(LogLevel::Error, &format!("configuration refused: {error}"));
+                return false;
+            }
+        };
+        for provider in &config.providers {
+            if let KeySource::Inline(keys) = &provider.keys {
+                log_skipped(&provider.name, keys);
+            }
+        }
+        let engines = Engines::choose();
+        log(
+            LogLevel::Info,
+            &format!("configured; signatures are checked by: {engines}"),
+        );
+        record_gauge(
+            "identity_filter.host_checked_algorithms",
+            engines.checked_by_host(),
+        );
+        let shared = Shared {
+            keyring: RefCell::new(Keyring::new(&config)),
+            config,
+            engines,
+            ids: RefCell::new(DecisionIds::new(getrandom::u64().unwrap_or_default())),
+        };
+        self.shared = Some(Rc::new(shared));
+        self.schedule();
+        true
+    }
+
+    fn on_tick(&mut self) {
+        let Some(shared) = self.shared.clone() else {
+            return;
+        };
+        let due = shared.keyring.borrow_mut().due(self.elapsed());
+        for (index, remote) in due {
+            match fetch(&remote) {
+                Some(call) => self.fetches.push((call, index)),
+                None => self.on_fetched(index, Fetched::Unreachable),
+            }
+        }
+    }
+
+    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Request::new(self.shared.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, headers: usize, body: usize, _trailers: usize) {
+        let Some(place) = self.fetches.iter().position(|(other, _)| *other == call) else {
+            return;
+        };
+        let (_call, index) = self.fetches.swap_remove(place);
+        // The gateway tells a failure by an answer without any header.
+        if headers == 0 {
+            return self.on_fetched(index, Fetched::Unreachable);
+        }
+        if body > SIZE_LIMIT {
+            return self.on_fetched(index, Fetched::TooLarge);
+        }
+        let headers =
+            hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
+        let status = Headers::new(headers).only(":status").and_then(|status| {
+            core::str::from_utf8(status)
+                .ok()
+                .and_then(|status| status.parse().ok())
+        });
+        let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body);
+        let body = body.ok().flatten().unwrap_or_default();
+        self.on_fetched(
+            index,
+            Fetched::Response {
+                status,
+                body: &body,
+            },
+        );
+    }
+}
+
+impl Root {
+    fn elapsed(&self) -> Duration {
+        now().duration_since(self.started)
+    }
+
+    fn on_fetched(&self, index: usize, fetched: Fetched<'_>) {
+        let Some(shared) = &self.shared else {
+            return;
+        };
+        match shared
+            .keyring
+            .borrow_mut()
+            .on_fetched(index, self.elapsed(), fetched)
+        {
+            Some((provider, Ok(keys))) => {
+                log(
+                    LogLevel::Info,
+                    &format!("{} keys of provider {}", keys.len(), provider.name),
+                );
+                log_skipped(&provider.name, keys);
+            }
+            Some((provider, Err(error))) => {
+                log(
+                    LogLevel::Warn,
+                    &format!("no new keys of provider {}: {error}", provider.name),
+                );
+            }
+            None => {}
+        }
+        self.schedule();
+    }
+
+    /// Ticks come faster while requests are refused for want of keys.
+    fn schedule(&self) {
+        let Some(shared) = &self.shared else {
+            return;
+        };
+        let keyring = shared.keyring.borrow();
+        if keyring.has_remote() {
+            let period = if keyring.is_waiting() { 200 } else { 1_000 };
+            let _status = hostcalls::set_tick_period(Duration::from_millis(period));
+        }
+    }
+}
+
+/// Starts a fetch; `None` when the cluster is not there.
+fn fetch(remote: &RemoteKeys) -> Option<u32> {
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", remote.scheme),
+        (":authority", &remote.authority),
+        (":path", &remote.path),
+        ("accept", "application/json"),
+    ];
+    hostcalls::dispatch_http_call(&remote.cluster, headers, None, vec![], remote.timeout).ok()
+}
+
+fn log_skipped(provider: &str, keys: &KeySet) {
+    for skipped in keys.skipped() {
+        let id = skipped.id.as_deref().unwrap_or_default();
+        let message = format!(
+            "key {} ({id:?}) of provider {provider} is not used: {}",
+            skipped.index, skipped.reason
+        );
+        log(LogLevel::Warn, &message);
+    }
+}
+
+fn log(level: LogLevel, message: &str) {
+    let _status = hostcalls::log(level, message);
+}
+
+fn record_gauge(name: &str, value: u64) {
+    if let Ok(id) = hostcalls::define_metric(MetricType::Gauge, name) {
+        let _status = hostcalls::record_metric(id, value);
+    }
+}
+
+/// The clock of the key schedule: it must not jump when the wall clock is set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the filter reads it"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
