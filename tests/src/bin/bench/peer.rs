@@ -40,7 +40,7 @@ listeners:
     certificates: [{{ certificate: "{certificate}", private_key: "{key}" }}]
     alpn: [h2]
   routes: [{{ sni: ["*.example.com"], cluster: gateway }}]
-  limits: {{ connections: 20000 }}
+  limits: {{ connections: 4000 }}
 clusters:
 - name: gateway
   endpoints: [{{ address: "{gateway}" }}]
@@ -86,7 +86,7 @@ pub(crate) async fn haproxy(
     let text = format!(
         r"global
   nbthread 1
-  maxconn 20000
+  maxconn 4000
   tune.bufsize 65536
   ssl-default-bind-options ssl-min-ver TLSv1.2
   ssl-default-server-options ssl-min-ver TLSv1.3
