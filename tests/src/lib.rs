@@ -13,6 +13,7 @@ pub mod dialer;
 pub mod envoy;
 pub mod error;
 pub mod front;
+pub mod haproxy;
 pub mod http;
 pub mod issuer;
 pub mod log;

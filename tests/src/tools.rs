@@ -21,6 +21,16 @@ pub fn node() -> Result<PathBuf, HarnessError> {
     installed(".cache/tools/node")
 }
 
+/// The HAProxy that `scripts/setup` installed.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn haproxy() -> Result<PathBuf, HarnessError> {
+    let path = PathBuf::from("/usr/sbin/haproxy");
+    path.canonicalize()
+        .map_err(|_absent| HarnessError::ToolMissing { path })
+}
+
 /// The OpenID provider's script, with the packages that it needs beside it.
 ///
 /// # Errors

@@ -1,5 +1,10 @@
 //! The conversation of the demo, as tests: each chapter on a mesh of its own, so that one that fails does not spoil
 //! another.
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failed test says what it saw, and so does a passed one"
+)]
 
 use e2e::{
     conversation::{

@@ -1,10 +1,19 @@
 //! The hand-over contract, judged by receivers that share no code with the front.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::net::SocketAddr;
 
 use e2e::{
+    deadline::eventually,
     dialer::Dialer,
     front::Front,
+    haproxy::HaProxy,
+    http::{Ask, Exchange},
+    mesh::LOG_LIMIT,
     pki::{PARTNER, Pki},
     ports,
     proxy_protocol::{ALPN, AUTHORITY, CRC32C, SPIFFE_ID, SSL, SSL_VERSION, UNIQUE_ID, tlvs},
@@ -139,6 +148,50 @@ async fn a_header_of_the_downstream_arrives_as_payload() {
     received.tls.read_exact(&mut payload).await.unwrap();
     assert_eq!(payload, forged);
     assert_eq!(received.header.source, local_address(&downstream));
+}
+
+/// A second opinion: HAProxy checks the header byte by byte, and says what it read.
+#[tokio::test]
+async fn haproxy_reads_the_same_from_the_header() {
+    let folder = RunFolder::create().unwrap();
+    let pki = Pki::create(&folder).unwrap();
+    let haproxy = HaProxy::start(&pki, &folder)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let address = ports::free().unwrap();
+    let front = Front::start(address, &[haproxy.address()], &pki, &folder)
+        .await
+        .unwrap();
+    for protocol in ["h2", "http/1.1"] {
+        let dialer = Dialer::public(front.address(), "api.example.com", pki.edge.root())
+            .speaking(&[protocol]);
+        let mut exchange = Exchange::open(&dialer).await.unwrap();
+        let reply = exchange
+            .send(Ask::get("api.example.com", "/"))
+            .await
+            .unwrap();
+        let said = reply.text();
+        let id = said
+            .lines()
+            .find_map(|line| line.strip_prefix("id "))
+            .unwrap();
+        let expected = format!(
+            "source {}\ndestination {}\nauthority api.example.com\nid {id}\n\
+             sni api.example.com\nalpn {protocol}\nversion TLSv1.3\n",
+            exchange.local(),
+            front.address(),
+        );
+        assert_eq!(said, expected);
+        drop(exchange);
+        eventually("the front's line", LOG_LIMIT, async || {
+            front
+                .access_log()
+                .into_iter()
+                .find(|line| line["connection_id"] == *id)
+        })
+        .await
+        .unwrap();
+    }
 }
 
 /// A front before one receiver.

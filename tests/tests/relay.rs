@@ -1,4 +1,9 @@
 //! What the front does with a connection between its two handshakes and its end.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::time::Duration;
 
