@@ -66,6 +66,13 @@ pub(crate) async fn serve(socket: TcpStream, peer: SocketAddr, shared: &Shared, 
 }
 
 fn account(shared: &Shared, record: &Record) {
+    tracing::debug!(
+        id = record.connection_id,
+        downstream = %record.downstream,
+        termination = record.termination,
+        error = record.error,
+        "connection ended"
+    );
     let metrics = &shared.metrics;
     let listener = OfListener {
         listener: record.listener.clone(),

@@ -76,6 +76,12 @@ pub fn run(config: Config) -> Result<(), RunError> {
             (Some(log), Some(writer))
         }
     };
+    for listener in &config.listeners {
+        tracing::info!(name = listener.name, address = %listener.bind, "listening");
+    }
+    if let Some(address) = config.admin {
+        tracing::info!(%address, "admin endpoint");
+    }
     let metrics = Arc::new(Metrics::default());
     let registry = Arc::new(metrics.registry());
     let clusters: Arc<[_]> = config.clusters.into();
