@@ -1,8 +1,8 @@
-//! What is said to a running mesh, step by step, and what must come of it. The demo's `--check` and the end-to-end
-//! tests both walk these steps.
+//! What is said to a running mesh, step by step, and what must come of it. The demo's `--check` and
+//! the end-to-end tests both walk these steps.
 //!
-//! A chapter needs nothing but a fresh mesh. Several chapters can be walked on one mesh in the order of [`CHAPTERS`]:
-//! the first one starts the OpenID provider, the last one ends the front.
+//! A chapter needs nothing but a fresh mesh. Several chapters can be walked on one mesh in the
+//! order of [`CHAPTERS`]: the first one starts the OpenID provider, the last one ends the front.
 
 pub mod attribution;
 pub mod failures;

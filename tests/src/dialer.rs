@@ -1,5 +1,5 @@
-//! Opens TCP and TLS connections exactly as told: from this source address, with these first bytes, this server name,
-//! these protocols, this certificate. It reports how the peer refused.
+//! Opens TCP and TLS connections exactly as told: from this source address, with these first bytes,
+//! this server name, these protocols, this certificate. It reports how the peer refused.
 
 use std::{
     io,

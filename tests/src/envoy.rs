@@ -1,5 +1,6 @@
-//! A gateway of a run: the real Envoy, configured as istiod configures an ingress gateway with the hand-over contract
-//! of Sallyport: PROXY protocol v2 demanded, TLS only with the front's SPIFFE id, the identity filter before the router.
+//! A gateway of a run: the real Envoy, configured as istiod configures an ingress gateway with the
+//! hand-over contract of Sallyport: PROXY protocol v2 demanded, TLS only with the front's SPIFFE
+//! id, the identity filter before the router.
 
 use std::{
     net::{SocketAddr, SocketAddrV4},
@@ -101,8 +102,8 @@ impl Gateway {
         self.address
     }
 
-    /// To this gateway as only the front may speak to it: with a PROXY header and the front's certificate. A part of
-    /// it is to be taken away where a refusal is to be seen.
+    /// To this gateway as only the front may speak to it: with a PROXY header and the front's
+    /// certificate. A part of it is to be taken away where a refusal is to be seen.
     #[must_use]
     pub fn dialer_past_the_front(&self, pki: &Pki) -> Dialer {
         self.dialer_without_credentials(pki)
@@ -172,7 +173,9 @@ fn listener(
         "address": socket_address(address),
         "listener_filters": [proxy_protocol(), {
             "name": "envoy.filters.listener.tls_inspector",
-            "typed_config": { "@type": format!("{LISTENER_FILTERS}.tls_inspector.v3.TlsInspector") },
+            "typed_config": {
+                "@type": format!("{LISTENER_FILTERS}.tls_inspector.v3.TlsInspector"),
+            },
         }],
         "filter_chains": [{
             "transport_socket": only_the_front(around.pki),
@@ -236,7 +239,7 @@ fn connection_manager(
             "access_log": [{
                 "name": "envoy.access_loggers.file",
                 "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                    "@type": format!("{ACCESS_LOGGERS}.file.v3.FileAccessLog"),
                     "path": access_log,
                     "log_format": { "json_format": access_log_fields() },
                 },
@@ -268,7 +271,8 @@ fn access_log_fields() -> Value {
     })
 }
 
-/// As a WasmPlugin of phase AUTHN ends up in a gateway: fails closed, its configuration a string of JSON.
+/// As a WasmPlugin of phase AUTHN ends up in a gateway: fails closed, its configuration a string of
+/// JSON.
 fn identity_filter(issuer: &Issuer) -> Result<Value, HarnessError> {
     let configuration = plugin::configuration(issuer).to_string();
     Ok(json!({
@@ -291,16 +295,21 @@ fn identity_filter(issuer: &Issuer) -> Result<Value, HarnessError> {
     }))
 }
 
-/// Hosts that no namespace claims have a route as well, so it is the filter alone that keeps requests from it.
+/// Hosts that no namespace claims have a route as well, so it is the filter alone that keeps
+/// requests from it.
 fn routes() -> Value {
-    let to = |prefix: &str, cluster: &str| json!({ "match": { "prefix": prefix }, "route": { "cluster": cluster, "timeout": "0s" } });
+    let to = |prefix: &str, cluster: &str| {
+        let route = json!({ "cluster": cluster, "timeout": "0s" });
+        json!({ "match": { "prefix": prefix }, "route": route })
+    };
     json!({
         "name": "hosts",
         "ignore_port_in_host_matching": true,
         "virtual_hosts": [
             { "name": "api", "domains": ["api.example.com"],
               "routes": [to("/payments", "payments"), to("/orders", "orders")] },
-            { "name": "orders", "domains": ["*.orders.example.com"], "routes": [to("/", "orders")] },
+            { "name": "orders", "domains": ["*.orders.example.com"],
+              "routes": [to("/", "orders")] },
             { "name": "everything-else", "domains": ["*"], "routes": [to("/", "payments")] },
         ],
     })
@@ -357,6 +366,7 @@ fn socket_address(address: SocketAddr) -> Value {
 const LISTENER_FILTERS: &str = "type.googleapis.com/envoy.extensions.filters.listener";
 const NETWORK_FILTERS: &str = "type.googleapis.com/envoy.extensions.filters.network";
 const HTTP_FILTERS: &str = "type.googleapis.com/envoy.extensions.filters.http";
+const ACCESS_LOGGERS: &str = "type.googleapis.com/envoy.extensions.access_loggers";
 const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3";
 
 /// The filter state object that the proxy_protocol listener filter keeps TLVs in.

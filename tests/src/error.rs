@@ -1,5 +1,5 @@
-//! What can keep the harness itself from working. A product that misbehaves is not an error here: that is a
-//! [`crate::conversation::Mismatch`] or a failed assertion.
+//! What can keep the harness itself from working. A product that misbehaves is not an error here:
+//! that is a [`crate::conversation::Mismatch`] or a failed assertion.
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitStatus, time::Duration};
 

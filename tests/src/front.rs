@@ -30,7 +30,8 @@ pub struct Front {
 }
 
 impl Front {
-    /// Starts the front on this address before these gateways and waits until it says that it is ready.
+    /// Starts the front on this address before these gateways and waits until it says that it is
+    /// ready.
     ///
     /// # Errors
     /// [`HarnessError::NotBuilt`], [`HarnessError::Ended`] or [`HarnessError::Deadline`].

@@ -1,5 +1,5 @@
-//! HAProxy as the front's gateway: its `accept-proxy` is a strict judge of PROXY headers (it refuses what overruns, what
-//! is left over, and a wrong CRC32C), and it says what it read.
+//! HAProxy as the front's gateway: its `accept-proxy` is a strict judge of PROXY headers (it
+//! refuses what overruns, what is left over, and a wrong CRC32C), and it says what it read.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -70,7 +70,12 @@ frontend ready
     }
 }
 
-/// One fact a line: the header's addresses and TLVs, then the TLS that it spoke with the front itself.
-const SAYS: &str = r"source %[src]:%[src_port]\ndestination %[dst]:%[dst_port]\nauthority %[fc_pp_authority]\nid %[fc_pp_unique_id]\nsni %[ssl_fc_sni]\nalpn %[ssl_fc_alpn]\nversion %[ssl_fc_protocol]\n";
+/// One fact a line: the header's addresses and TLVs, then the TLS that it spoke with the front
+/// itself.
+const SAYS: &str = concat!(
+    r"source %[src]:%[src_port]\ndestination %[dst]:%[dst_port]\n",
+    r"authority %[fc_pp_authority]\nid %[fc_pp_unique_id]\n",
+    r"sni %[ssl_fc_sni]\nalpn %[ssl_fc_alpn]\nversion %[ssl_fc_protocol]\n",
+);
 
 const START_LIMIT: Duration = Duration::from_secs(10);

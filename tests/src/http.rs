@@ -201,7 +201,8 @@ impl Exchange {
     /// Sends the request and reads the whole answer.
     ///
     /// # Errors
-    /// [`HarnessError::Http`] if the connection breaks off, [`HarnessError::Deadline`] if no answer comes.
+    /// [`HarnessError::Http`] if the connection breaks off, [`HarnessError::Deadline`] if no answer
+    /// comes.
     pub async fn send(&mut self, ask: Ask) -> Result<Reply, HarnessError> {
         let what = format!("the answer of {} to {} {}", self.peer, ask.method, ask.path);
         timeout(ANSWER_LIMIT, self.send_and_read(ask))

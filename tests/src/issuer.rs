@@ -1,5 +1,5 @@
-//! The OpenID provider of a run: npm `oidc-provider`, a certified one, behind HTTPS. People take their tokens from its
-//! token endpoint; the gateways take its keys from its key set.
+//! The OpenID provider of a run: npm `oidc-provider`, a certified one, behind HTTPS. People take
+//! their tokens from its token endpoint; the gateways take its keys from its key set.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -49,7 +49,8 @@ pub const CAROL: Person = Person {
     algorithm: "ES256",
 };
 
-/// The provider: its address and keys are fixed from the start, so that it can be started later or again.
+/// The provider: its address and keys are fixed from the start, so that it can be started later or
+/// again.
 #[derive(Debug)]
 pub struct Issuer {
     process: Option<Process>,
@@ -161,8 +162,8 @@ impl Issuer {
         })
     }
 
-    /// A token that states what the provider would state, not yet signed: to be spoilt, or to be used while the
-    /// provider is down.
+    /// A token that states what the provider would state, not yet signed: to be spoilt, or to be
+    /// used while the provider is down.
     #[must_use]
     pub fn draft(&self, person: Person) -> Token {
         Token::honest(&self.url(), AUDIENCE, person.name).with("groups", json!(person.groups))

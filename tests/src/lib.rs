@@ -1,10 +1,10 @@
-//! The end-to-end harness: it starts the real peers of Sallyport on loopback, talks to them, and looks into what each
-//! of them wrote down.
+//! The end-to-end harness: it starts the real peers of Sallyport on loopback, talks to them, and
+//! looks into what each of them wrote down.
 //!
-//! [`mesh::Mesh`] brings everything up: an OpenID provider, two workloads, two Envoy gateways with the identity
-//! filter, and the front. [`conversation`] is what is said to it, step by step; the demo and the end-to-end tests
-//! speak the same conversation. The harness knows the product only from outside: by its configuration files, its
-//! ports and its logs.
+//! [`mesh::Mesh`] brings everything up: an OpenID provider, two workloads, two Envoy gateways with
+//! the identity filter, and the front. [`conversation`] is what is said to it, step by step; the
+//! demo and the end-to-end tests speak the same conversation. The harness knows the product only
+//! from outside: by its configuration files, its ports and its logs.
 
 pub mod clock;
 pub mod conversation;

@@ -1,16 +1,19 @@
-//! What the peers wrote down: files with one JSON object a line, and the audit records in a gateway's log.
+//! What the peers wrote down: files with one JSON object a line, and the audit records in a
+//! gateway's log.
 
 use std::{fs, path::Path};
 
 use serde_json::Value;
 
-/// Every whole line that is a JSON object. A line that is still being written is left for the next look.
+/// Every whole line that is a JSON object. A line that is still being written is left for the next
+/// look.
 #[must_use]
 pub fn json_lines(file: &Path) -> Vec<Value> {
     objects(&text_of(file), |line| line)
 }
 
-/// Every audit record: a JSON object that the filter logged through Envoy, which puts its own prefix before it.
+/// Every audit record: a JSON object that the filter logged through Envoy, which puts its own
+/// prefix before it.
 #[must_use]
 pub fn audit_records(gateway_log: &Path) -> Vec<Value> {
     objects(&text_of(gateway_log), |line| {

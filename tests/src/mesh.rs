@@ -120,8 +120,8 @@ impl Mesh {
         Ok(mesh)
     }
 
-    /// Envoy is ready before the filter has fetched its first key set, and each gateway fetches for itself. Waits
-    /// until each of them has let a good token in.
+    /// Envoy is ready before the filter has fetched its first key set, and each gateway fetches for
+    /// itself. Waits until each of them has let a good token in.
     ///
     /// # Errors
     /// [`HarnessError::Deadline`] if one never does, and whatever the OpenID provider answers.

@@ -1,5 +1,5 @@
-//! A deterministic stream of bytes, as long as wanted, and its SHA-256: both ends of a transfer can tell, without
-//! keeping it, whether everything arrived, once and in order.
+//! A deterministic stream of bytes, as long as wanted, and its SHA-256: both ends of a transfer can
+//! tell, without keeping it, whether everything arrived, once and in order.
 
 use std::{
     convert::Infallible,

@@ -1,5 +1,6 @@
-//! The certificates of a run. Four authorities that know nothing of each other, as in the field: the public one that
-//! downstreams trust, the mesh's own, the OpenID provider's, and the one for downstreams that bring a certificate.
+//! The certificates of a run. Four authorities that know nothing of each other, as in the field:
+//! the public one that downstreams trust, the mesh's own, the OpenID provider's, and the one for
+//! downstreams that bring a certificate.
 
 use std::{fs, path::PathBuf};
 
@@ -100,7 +101,8 @@ impl Authority {
         self.issuer.der().clone()
     }
 
-    /// A certificate for these names; one that holds `://` is a URI SAN, every other a DNS name or an IP address.
+    /// A certificate for these names; one that holds `://` is a URI SAN, every other a DNS name or
+    /// an IP address.
     ///
     /// # Errors
     /// [`HarnessError::Certificate`] or [`HarnessError::File`].

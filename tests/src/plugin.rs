@@ -1,5 +1,6 @@
-//! The identity filter's configuration in a run: what a platform team would write into the WasmPlugin. Two namespaces,
-//! each with a role `admin` of its own: the same word, and worth nothing in the other namespace.
+//! The identity filter's configuration in a run: what a platform team would write into the
+//! WasmPlugin. Two namespaces, each with a role `admin` of its own: the same word, and worth
+//! nothing in the other namespace.
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,8 @@ use crate::issuer::{AUDIENCE, Issuer};
 /// How the gateway knows the OpenID provider.
 pub const ISSUER_CLUSTER: &str = "issuer";
 
-/// How often the key set is fetched, the shortest that the filter takes; also how long an issuer that comes back goes unnoticed at most.
+/// How often the key set is fetched, the shortest that the filter takes; also how long an issuer
+/// that comes back goes unnoticed at most.
 pub const REFRESH_SECONDS: u64 = 5;
 
 /// The configuration for this issuer.
@@ -44,9 +46,11 @@ pub fn configuration(issuer: &Issuer) -> Value {
         }],
         "grants": [
             { "name": "payments-admins", "namespace": "payments", "roles": ["admin"],
-              "provider": "people", "when": [{ "claim": "groups", "contains": "payments-admins" }] },
+              "provider": "people",
+              "when": [{ "claim": "groups", "contains": "payments-admins" }] },
             { "name": "orders-admins", "namespace": "orders", "roles": ["admin"],
-              "provider": "people", "when": [{ "claim": "groups", "contains": "orders-admins" }] },
+              "provider": "people",
+              "when": [{ "claim": "groups", "contains": "orders-admins" }] },
         ],
         "policy": {
             "mode": "enforce",

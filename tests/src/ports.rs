@@ -9,7 +9,8 @@ use std::{
 
 use crate::error::HarnessError;
 
-/// A loopback address that nothing listened on a moment ago. No call of this process gets the same one twice.
+/// A loopback address that nothing listened on a moment ago. No call of this process gets the same
+/// one twice.
 ///
 /// # Errors
 /// [`HarnessError::File`] if the kernel has no port left.

@@ -1,7 +1,8 @@
 //! A process of the harness: its output goes to a log file, and it never outlives the harness.
 //!
-//! It is killed when its [`Process`] is dropped, so also by a panic. Should the harness itself be killed, the kernel
-//! ends its children: each is started through `setpriv --pdeathsig`, the way to that signal without unsafe code.
+//! It is killed when its [`Process`] is dropped, so also by a panic. Should the harness itself be
+//! killed, the kernel ends its children: each is started through `setpriv --pdeathsig`, the way to
+//! that signal without unsafe code.
 
 use std::{
     fs, io,
@@ -69,7 +70,8 @@ impl Process {
     /// Looks until `ready` says so.
     ///
     /// # Errors
-    /// [`HarnessError::Ended`] as soon as the process is gone, [`HarnessError::Deadline`] with the tail of its log.
+    /// [`HarnessError::Ended`] as soon as the process is gone, [`HarnessError::Deadline`] with the
+    /// tail of its log.
     pub async fn ready_when(
         &mut self,
         within: Duration,
@@ -161,8 +163,8 @@ impl Drop for Process {
     }
 }
 
-/// The parent-death signal is sent when the *thread* that started the child ends. So one thread, which never ends,
-/// starts every child: a test's own thread ends before the process does.
+/// The parent-death signal is sent when the *thread* that started the child ends. So one thread,
+/// which never ends, starts every child: a test's own thread ends before the process does.
 fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
     let (answer, spawned) = mpsc::channel();
     SPAWNER

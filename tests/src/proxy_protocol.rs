@@ -1,6 +1,7 @@
-//! The PROXY protocol, version 2, from the harness's own reading of the text (haproxy, proxy-protocol.txt, section 2.2):
-//! written for connections that go to the gateway directly, read by a receiver that judges the front. It shares no
-//! code with the front, so a misreading there cannot hide here.
+//! The PROXY protocol, version 2, from the harness's own reading of the text (haproxy,
+//! proxy-protocol.txt, section 2.2): written for connections that go to the gateway directly, read
+//! by a receiver that judges the front. It shares no code with the front, so a misreading there
+//! cannot hide here.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 

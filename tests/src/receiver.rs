@@ -1,5 +1,5 @@
-//! A gateway of our own: it takes the front's connections apart and keeps what came first, where a real gateway would
-//! only use it. It can also be a gateway that the front must refuse.
+//! A gateway of our own: it takes the front's connections apart and keeps what came first, where a
+//! real gateway would only use it. It can also be a gateway that the front must refuse.
 
 use std::{
     fmt, io,
@@ -39,7 +39,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A receiver with the gateway's certificate, which speaks HTTP/2 and HTTP/1.1 and demands a mesh certificate.
+    /// A receiver with the gateway's certificate, which speaks HTTP/2 and HTTP/1.1 and demands a
+    /// mesh certificate.
     ///
     /// # Errors
     /// [`HarnessError::File`] if no port can be bound.
@@ -87,8 +88,8 @@ impl Receiver {
     /// Takes the next connection: its first bytes in one read, then its TLS handshake.
     ///
     /// # Errors
-    /// [`HarnessError::Connection`] if the front breaks off, [`HarnessError::Answer`] if there is no PROXY header,
-    /// [`HarnessError::Deadline`] if nobody comes.
+    /// [`HarnessError::Connection`] if the front breaks off, [`HarnessError::Answer`] if there is
+    /// no PROXY header, [`HarnessError::Deadline`] if nobody comes.
     pub async fn accept(&self) -> Result<Received, HarnessError> {
         timeout(ACCEPT_LIMIT, self.take_next())
             .await

@@ -1,5 +1,5 @@
-//! The folder of one run: keys, configurations and logs of everything that was started. It goes away with the run,
-//! except after a panic: then it is what there is to look at.
+//! The folder of one run: keys, configurations and logs of everything that was started. It goes
+//! away with the run, except after a panic: then it is what there is to look at.
 
 use std::{
     fs, io,

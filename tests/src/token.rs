@@ -1,5 +1,6 @@
-//! Hand-made tokens: what an attacker, a careless issuer or a slow client would send. They are signed with the very
-//! keys of the run's issuer, so each differs from an honest token in one thing only.
+//! Hand-made tokens: what an attacker, a careless issuer or a slow client would send. They are
+//! signed with the very keys of the run's issuer, so each differs from an honest token in one thing
+//! only.
 
 use aws_lc_rs::{
     hmac,

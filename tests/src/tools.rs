@@ -1,5 +1,5 @@
-//! Where the peers, the product and the repository are. Nothing is looked for anywhere else: a peer of another
-//! version would make other tests of these.
+//! Where the peers, the product and the repository are. Nothing is looked for anywhere else: a peer
+//! of another version would make other tests of these.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! A workload of the mesh: it answers with the request as it saw it, so that a test can tell what the gateway made of
-//! it. It also takes uploads, gives downloads, and echoes on a WebSocket.
+//! A workload of the mesh: it answers with the request as it saw it, so that a test can tell what
+//! the gateway made of it. It also takes uploads, gives downloads, and echoes on a WebSocket.
 
 use std::{
     convert::Infallible,

@@ -1,5 +1,5 @@
-//! The front's configuration files, good and bad. Each file in `fixtures/config/invalid` opens with a comment: what the
-//! front must say about it.
+//! The front's configuration files, good and bad. Each file in `fixtures/config/invalid` opens with
+//! a comment: what the front must say about it.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,

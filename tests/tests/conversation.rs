@@ -1,5 +1,5 @@
-//! The conversation of the demo, as tests: each chapter on a mesh of its own, so that one that fails does not spoil
-//! another.
+//! The conversation of the demo, as tests: each chapter on a mesh of its own, so that one that
+//! fails does not spoil another.
 #![expect(
     clippy::panic,
     clippy::print_stdout,

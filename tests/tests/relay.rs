@@ -229,8 +229,9 @@ impl Stage {
         (self, line)
     }
 
-    /// The downstream's handshake is done before the gateway is dialled; after the refusal it gets no byte, and no
-    /// clean end either. The gateway gets none of what the downstream said. The access log's line says why.
+    /// The downstream's handshake is done before the gateway is dialled; after the refusal it gets
+    /// no byte, and no clean end either. The gateway gets none of what the downstream said. The
+    /// access log's line says why.
     async fn refused_upstream(&self) -> Value {
         let receive = async {
             let mut heard = Vec::new();

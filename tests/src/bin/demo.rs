@@ -1,5 +1,6 @@
-//! Shows Sallyport: brings the whole way of a request up on this machine, says how to talk to it, and stays until it
-//! is asked to go. With `--check` it has the conversation itself and says what it saw.
+//! Shows Sallyport: brings the whole way of a request up on this machine, says how to talk to it,
+//! and stays until it is asked to go. With `--check` it has the conversation itself and says what
+//! it saw.
 #![expect(clippy::print_stdout, reason = "printing is what the demo is for")]
 
 use std::{net::SocketAddr, process::ExitCode};
@@ -16,12 +17,13 @@ use tokio::{
     time::Instant,
 };
 
-/// Sallyport on this machine: l4-front before two Envoy gateways with the identity filter, two workloads and an
-/// OpenID provider. Everything listens on loopback and ends with this program.
+/// Sallyport on this machine: l4-front before two Envoy gateways with the identity filter, two
+/// workloads and an OpenID provider. Everything listens on loopback and ends with this program.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Arguments {
-    /// Have the conversation, print what was seen of each step, and exit: 0 if every step held, 1 if not.
+    /// Have the conversation, print what was seen of each step, and exit: 0 if every step held, 1
+    /// if not.
     #[arg(long)]
     check: bool,
     /// The front's port [default: 8443; with --check any free one].
@@ -127,27 +129,29 @@ fn print_map(mesh: &Mesh) {
 
 /// Ready to be pasted into another shell.
 async fn print_requests(mesh: &Mesh) -> Result<(), HarnessError> {
-    let port = mesh.front.address().port();
-    println!("\nIn another shell of this machine:\n");
     for person in [ALICE, BOB, CAROL] {
-        println!(
-            "{}='{}'\n",
-            person.name.to_uppercase(),
-            mesh.issuer.token(person).await?
-        );
+        let token = mesh.issuer.token(person).await?;
+        mesh.folder
+            .write_secret(&format!("{}.token", person.name), &token)?;
     }
     println!(
-        "ask() {{ curl --silent --show-error --include --cacert '{}' --connect-to '::127.0.0.1:{port}' \"$@\"; }}\n",
-        mesh.pki.edge.certificate().display(),
+        r#"
+In another shell of this machine, first these lines; 127.0.0.42 is who you are:
+
+RUN='{folder}'
+nobody() {{
+  curl -sSi -w '\n' --cacert "$RUN/edge-ca.crt" --connect-to ::127.0.0.1:{port} --interface 127.0.0.42 "$@"
+}}
+as() {{ nobody -H "Authorization: Bearer $(cat "$RUN/$1.token")" "${{@:2}}"; }}
+
+then any of these:
+"#,
+        folder = mesh.folder.path().display(),
+        port = mesh.front.address().port(),
     );
     for (request, outcome) in REQUESTS {
-        println!("# {outcome}\nask {request}\n");
+        println!("{request}\n    # {outcome}");
     }
-    let folder = mesh.folder.path().display();
-    println!(
-        "# who was let in or turned away, and why\ngrep -ho '{{\"type\":\"audit\".*' {folder}/gateway-*.log"
-    );
-    println!("\n# what the front saw of each connection\ncat {folder}/front-access.jsonl");
     Ok(())
 }
 
@@ -167,29 +171,44 @@ async fn asked_to_go() {
 /// Each request with what comes of it.
 const REQUESTS: &[(&str, &str)] = &[
     (
-        r#"https://api.example.com/payments/list --header "Authorization: Bearer $ALICE""#,
-        "200: alice is an administrator of payments; the workload shows the headers that it saw",
+        "as alice https://api.example.com/payments/list",
+        "200: she is an administrator of payments; the workload shows the headers that it saw",
     ),
     (
-        r#"https://api.example.com/payments/list --header "Authorization: Bearer $ALICE" --header 'x-identity-workload: root'"#,
-        "200: and what alice says of herself is gone",
-    ),
-    ("https://api.example.com/payments/list", "401: nobody"),
-    (
-        r#"https://api.example.com/payments/list --header "Authorization: Bearer $BOB""#,
-        "403: bob is known, and has no role",
+        "as alice https://api.example.com/payments/list -H 'x-identity-workload: root'",
+        "200: what she says of herself does not arrive",
     ),
     (
-        r#"https://api.example.com/payments/list --header "Authorization: Bearer $CAROL""#,
-        "403: carol is an administrator, but of orders",
+        "nobody https://api.example.com/payments/list",
+        "401: a token is needed",
     ),
     (
-        r#"https://shop.orders.example.com/basket --header "Authorization: Bearer $CAROL""#,
-        "200: and here she may",
+        "as bob https://api.example.com/payments/list",
+        "403: he is known, and has no role",
     ),
     (
-        "https://shop.orders.example.com/healthz",
+        "as carol https://api.example.com/payments/list",
+        "403: an administrator, but of orders",
+    ),
+    (
+        "as carol https://shop.orders.example.com/basket",
+        "200: here she may",
+    ),
+    (
+        "nobody https://shop.orders.example.com/healthz",
         "200: this path is public",
+    ),
+    (
+        "grep -ho '{\"type\":\"audit\".*' \"$RUN\"/gateway-*.log",
+        "who was let in or turned away, and why",
+    ),
+    (
+        "cat \"$RUN\"/front-access.jsonl",
+        "what the front saw of each connection that has ended",
+    ),
+    (
+        "cat \"$RUN\"/front.yaml",
+        "how the front is configured; the gateways in gateway-1.json",
     ),
 ];
 

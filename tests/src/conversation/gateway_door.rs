@@ -107,8 +107,8 @@ async fn clear_text(mesh: &Mesh) -> Result<String, Mismatch> {
     Ok("connection closed".to_owned())
 }
 
-/// In TLS 1.3 a refused certificate shows only after the downstream has finished its handshake, so what tells is
-/// whether an answer comes.
+/// In TLS 1.3 a refused certificate shows only after the downstream has finished its handshake, so
+/// what tells is whether an answer comes.
 async fn refused(mesh: &Mesh, dialer: &Dialer) -> Result<String, Mismatch> {
     let before = mesh.requests_at_workloads();
     let how = match dialer.connect_tls().await {

@@ -123,7 +123,8 @@ async fn refused_and_next_served(mesh: &Mesh, ask: Ask, reason: &str) -> Result<
     Ok(format!("{seen}, the next requests 200"))
 }
 
-/// On the same connection, so by the gateway that has just seen the malformed request, and by each gateway anew.
+/// On the same connection, so by the gateway that has just seen the malformed request, and by each
+/// gateway anew.
 async fn next_is_served(mesh: &Mesh, exchange: &mut Exchange) -> Result<(), Mismatch> {
     let token = mesh.issuer.token(ALICE).await?;
     allowed(exchange, get(PAYMENTS).bearer(&token)).await?;

@@ -75,7 +75,8 @@ async fn identity_is_mapped(mesh: &Mesh) -> Result<String, Mismatch> {
     Ok("200, spiffe://cluster.local/ns/people/sa/alice with the role admin".to_owned())
 }
 
-/// Identity headers as an impostor would send them: plain, twice, with an underscore, with a name of his own.
+/// Identity headers as an impostor would send them: plain, twice, with an underscore, with a name
+/// of his own.
 fn forging_everything(ask: Ask) -> Ask {
     ask.header("x-identity-workload", "forged")
         .header("x-identity-workload", "forged-again")

@@ -35,8 +35,8 @@ pub(super) async fn allowed(exchange: &mut Exchange, ask: Ask) -> Result<Mirror,
     Ok(Mirror::of(&reply))
 }
 
-/// The request is denied with this status and, in the audit record, this reason. The answer gives nothing away, and
-/// no workload hears of the request.
+/// The request is denied with this status and, in the audit record, this reason. The answer gives
+/// nothing away, and no workload hears of the request.
 pub(super) async fn denied(
     mesh: &Mesh,
     ask: Ask,
