@@ -38,20 +38,25 @@ mod tests {
 
     #[test]
     fn only_the_canonical_form_is_read() {
-        let cases: &[(&str, &[u8], Option<&[u8]>)] = &[
-            ("empty", b"", Some(b"")),
-            ("one byte", b"AA", Some(b"\0")),
-            ("url alphabet", b"-_8", Some(b"\xfb\xff")),
-            ("standard alphabet", b"+/8", None),
-            ("padding", b"AA==", None),
-            ("stray bits", b"AB", None),
-            ("impossible length", b"A", None),
-            ("white space", b"AA A", None),
-            ("line end", b"AAAA\n", None),
-            ("not ascii", b"AA\xff\xff", None),
+        let read: [(&str, &[u8], &[u8]); 3] = [
+            ("empty", b"", b""),
+            ("one byte", b"AA", b"\0"),
+            ("url alphabet", b"-_8", b"\xfb\xff"),
         ];
-        for (name, text, want) in cases {
-            assert_eq!(decode(text).as_deref(), *want, "{name}");
+        for (name, text, want) in read {
+            assert_eq!(decode(text).as_deref(), Some(want), "{name}");
+        }
+        let refused: [(&str, &[u8]); 7] = [
+            ("standard alphabet", b"+/8"),
+            ("padding", b"AA=="),
+            ("stray bits", b"AB"),
+            ("impossible length", b"A"),
+            ("white space", b"AA A"),
+            ("line end", b"AAAA\n"),
+            ("not ascii", b"AA\xff\xff"),
+        ];
+        for (name, text) in refused {
+            assert_eq!(decode(text), None, "{name}");
         }
     }
 

@@ -20,7 +20,9 @@ use crate::token::Algorithm;
 
 mod access;
 mod error;
+mod grant;
 mod provider;
+mod rule;
 mod wire;
 
 pub use error::{ConfigError, Problem};
@@ -169,3 +171,6 @@ impl KeySource {
 
 const PREFIXES: &str = "a name such as x-identity-: lower-case letters, digits and dashes, beginning \
     with x- and ending with -, 5 to 32 long, and not one that strips headers of the gateway itself";
+
+#[cfg(test)]
+mod tests;

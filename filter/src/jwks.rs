@@ -235,3 +235,6 @@ pub const SIZE_LIMIT: usize = 256 * 1024;
 const KEYS_LIMIT: usize = 64;
 /// RFC 7518 section 6.2.2, 6.3.2 and 6.4.1.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "dp", "dq", "k", "oth", "p", "q", "qi"];
+
+#[cfg(test)]
+mod tests;

@@ -168,3 +168,6 @@ fn parse(fetched: Fetched<'_>) -> Result<KeySet, FetchError> {
         Fetched::Unreachable => Err(FetchError::Unreachable),
     }
 }
+
+#[cfg(test)]
+mod tests;

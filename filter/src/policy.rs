@@ -34,14 +34,21 @@ pub struct Policy {
 pub struct Rule<Callers> {
     /// Its name in the configuration and in the audit record.
     pub name: String,
-    /// Empty: every method.
-    pub methods: Vec<String>,
-    /// Empty: every host of the namespace.
-    pub hosts: Vec<HostPattern>,
-    /// Empty: every path of the namespace.
-    pub paths: Vec<PathPattern>,
+    /// Which operations it is about.
+    pub scope: Scope,
     /// Whom it is about.
     pub callers: Callers,
+}
+
+/// Operations of one namespace; an empty list stands for all.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Exact methods.
+    pub methods: Vec<String>,
+    /// Hosts.
+    pub hosts: Vec<HostPattern>,
+    /// Paths.
+    pub paths: Vec<PathPattern>,
 }
 
 /// Whom an allow rule lets in.
@@ -67,16 +74,16 @@ pub enum Deny {
 /// What the policy says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling<'a> {
-    /// Let in by the rule of this name; `Identified` is false for an anonymous rule.
+    /// Let in by an allow rule.
     Allowed {
-        /// The rule.
+        /// The rule's name.
         rule: &'a str,
         /// Whether the workload may learn who the caller is.
         disclosure: Disclosure,
     },
-    /// Kept out by the deny rule of this name.
+    /// Kept out by a deny rule.
     Denied {
-        /// The rule.
+        /// The rule's name.
         rule: &'a str,
     },
     /// No rule was about it.
@@ -112,7 +119,7 @@ impl Policy {
         if let Some(rule) = self
             .deny
             .iter()
-            .filter(|rule| rule.is_about(operation))
+            .filter(|rule| rule.scope.covers(operation))
             .find(denies)
         {
             return Ruling::Denied { rule: &rule.name };
@@ -120,7 +127,7 @@ impl Policy {
         match self
             .allow
             .iter()
-            .filter(|rule| rule.is_about(operation))
+            .filter(|rule| rule.scope.covers(operation))
             .find(allows)
         {
             Some(rule) => Ruling::Allowed {
@@ -135,8 +142,8 @@ impl Policy {
     }
 }
 
-impl<Callers> Rule<Callers> {
-    fn is_about(&self, operation: &Operation) -> bool {
+impl Scope {
+    fn covers(&self, operation: &Operation) -> bool {
         (self.methods.is_empty() || self.methods.contains(&operation.method))
             && (self.hosts.is_empty()
                 || self.hosts.iter().any(|host| host.matches(&operation.host)))
@@ -161,9 +168,11 @@ mod tests {
     fn rule<Callers>(name: &str, method: &str, path: &str, callers: Callers) -> Rule<Callers> {
         Rule {
             name: name.into(),
-            methods: vec![method.into()],
-            hosts: vec![],
-            paths: vec![PathPattern::parse(path).unwrap()],
+            scope: Scope {
+                methods: vec![method.into()],
+                hosts: vec![],
+                paths: vec![PathPattern::parse(path).unwrap()],
+            },
             callers,
         }
     }
@@ -243,7 +252,7 @@ mod tests {
     #[test]
     fn a_host_narrows_a_rule() {
         let mut policy = policy();
-        policy.allow[0].hosts = vec![HostPattern::parse("b").unwrap()];
+        policy.allow[0].scope.hosts = vec![HostPattern::parse("b").unwrap()];
         let operation = |host: &[u8]| Operation {
             method: "GET".into(),
             host: Host::parse(host).unwrap(),

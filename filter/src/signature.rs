@@ -3,6 +3,7 @@
 //! The policy comes first: neither engine asks how long an RSA key is. An engine answers yes or no;
 //! whether the answer counts is for `verify` to say.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -29,7 +30,7 @@ pub struct PublicKey {
 #[derive(Debug, Clone)]
 enum Key {
     Es256(ES256PublicKey),
-    Rs256(RS256PublicKey),
+    Rs256(Box<RS256PublicKey>),
 }
 
 /// Why numbers are not a key for the filter.
@@ -72,7 +73,7 @@ impl PublicKey {
             .map_err(|_unusable| KeyError::Unusable)?;
         let spki = key.to_der().map_err(|_unusable| KeyError::Unusable)?;
         Ok(Self {
-            key: Key::Rs256(key),
+            key: Key::Rs256(Box::new(key)),
             spki,
         })
     }
@@ -125,7 +126,7 @@ pub trait Engine: fmt::Debug {
 }
 
 /// jwt-simple: pure Rust, about twenty times slower in the gateway than the host's own check, and
-/// always there.
+/// always there. It also refuses a token whose registered claims are not of their types.
 #[derive(Debug, Clone, Copy)]
 pub struct Software;
 

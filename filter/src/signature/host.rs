@@ -41,15 +41,19 @@ pub fn says_valid(answer: &[u8]) -> bool {
     answer == [1 << 3, 1]
 }
 
-/// One length-delimited field (wire type 2) with a number below 16.
+/// One length-delimited field (wire type 2) with a number below 16; its length is a varint.
 fn field(message: &mut Vec<u8>, number: u8, content: &[u8]) {
     message.push(number << 3 | 2);
     let mut length = content.len();
-    while length >= 0x80 {
-        message.push((length & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = length.to_le_bytes();
         length >>= 7;
+        if length == 0 {
+            message.push(low);
+            break;
+        }
+        message.push(low | 0x80);
     }
-    message.push((length & 0x7f) as u8);
     message.extend_from_slice(content);
 }
 

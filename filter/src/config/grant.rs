@@ -1,0 +1,156 @@
+//! Checks the `grants` of the document and puts each into its namespace; also conditions and roles.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::Value;
+
+use super::access::{Draft, Names, unknown_provider};
+use super::{ConfigError, Provider, wire};
+use crate::claims::ClaimPath;
+use crate::condition::{Condition, Fact, Test};
+use crate::grant::{Gives, Grant, Role};
+use crate::identity::Template;
+
+pub(super) fn add_grants(
+    drafts: &mut [Draft],
+    written: Vec<wire::Grant>,
+    providers: &[Provider],
+) -> Result<(), ConfigError> {
+    let mut names = Names::new("grants");
+    for (index, grant) in written.into_iter().enumerate() {
+        let at = names.add(index, &grant.name)?;
+        let draft = Draft::find(drafts, &at, &grant.namespace)?;
+        if let Some(name) = &grant.provider
+            && !providers.iter().any(|provider| provider.name == *name)
+        {
+            let known: Vec<_> = providers
+                .iter()
+                .map(|provider| provider.name.clone())
+                .collect();
+            return Err(unknown_provider(&at, name, &known));
+        }
+        let reads_claims = grant.roles_from.is_some()
+            || grant.when.iter().any(|condition| condition.claim.is_some());
+        if reads_claims && grant.provider.is_none() && providers.len() > 1 {
+            return Err(ConfigError::fields(
+                at,
+                "a grant that reads claims must name its `provider`: with several providers, a claim of \
+                 one says nothing about the callers of another",
+            ));
+        }
+        let workload = match grant.workload {
+            Some(text) if !is_plain_workload(&text) => {
+                return Err(ConfigError::value(
+                    format!("{at}.workload"),
+                    &text,
+                    WORKLOADS,
+                ));
+            }
+            workload => workload,
+        };
+        let gives = match (grant.roles, grant.roles_from) {
+            (Some(roles), None) => Gives::Roles(build_roles(&format!("{at}.roles"), &roles)?),
+            (None, Some(from)) => Gives::FromClaim {
+                claim: build_claim(&format!("{at}.roles_from"), &from.claim)?,
+                allow: build_roles(&format!("{at}.roles_from.allow"), &from.allow)?,
+            },
+            _ => {
+                return Err(ConfigError::fields(
+                    at,
+                    "exactly one of `roles` and `roles_from` must be there",
+                ));
+            }
+        };
+        let mut when = Vec::new();
+        for (index, condition) in grant.when.into_iter().enumerate() {
+            when.push(build_condition(&format!("{at}.when[{index}]"), condition)?);
+        }
+        draft.grants.push(Grant {
+            name: grant.name,
+            provider: grant.provider,
+            workload,
+            when,
+            gives,
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn build_roles(at: &str, names: &[String]) -> Result<BTreeSet<Role>, ConfigError> {
+    if names.is_empty() {
+        return Err(ConfigError::fields(at, "at least one role must be there"));
+    }
+    let role = |(index, name): (usize, &String)| {
+        Role::parse(name).ok_or_else(|| ConfigError::value(format!("{at}[{index}]"), name, ROLES))
+    };
+    names.iter().enumerate().map(role).collect()
+}
+
+fn build_claim(at: &str, path: &str) -> Result<ClaimPath, ConfigError> {
+    ClaimPath::parse(path).ok_or_else(|| ConfigError::value(format!("{at}.claim"), path, CLAIMS))
+}
+
+pub(super) fn build_condition(
+    at: &str,
+    written: wire::Condition,
+) -> Result<Condition, ConfigError> {
+    let fact = match (&written.claim, written.attribute) {
+        (Some(path), None) => Fact::Claim(build_claim(at, path)?),
+        (None, Some(wire::Attribute::Provider)) => Fact::Provider,
+        (None, Some(wire::Attribute::Workload)) => Fact::Workload,
+        _ => {
+            return Err(ConfigError::fields(
+                at,
+                "exactly one of `claim` and `attribute` must be there",
+            ));
+        }
+    };
+    for value in written.equals.iter().chain(written.one_of.iter().flatten()) {
+        if !(value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64()) {
+            let value = format!("{value}");
+            return Err(ConfigError::value(
+                at,
+                &value,
+                "a text, an integer or a boolean",
+            ));
+        }
+    }
+    if written.one_of.as_ref().is_some_and(Vec::is_empty) {
+        return Err(ConfigError::fields(
+            format!("{at}.one_of"),
+            "at least one value must be there",
+        ));
+    }
+    let tests: [Option<Test>; 6] = [
+        written.contains.map(Test::Contains),
+        written
+            .equals
+            .filter(|value| *value != Value::Null)
+            .map(Test::Equals),
+        written.glob.map(Test::Glob),
+        written.one_of.map(Test::OneOf),
+        written.prefix.map(Test::Prefix),
+        written.present.map(Test::Present),
+    ];
+    let mut tests = tests.into_iter().flatten();
+    match (tests.next(), tests.next()) {
+        (Some(test), None) => Ok(Condition { fact, test }),
+        _ => Err(ConfigError::fields(
+            at,
+            "exactly one of `contains`, `equals`, `glob`, `one_of`, `prefix` and `present` must be there",
+        )),
+    }
+}
+
+/// An exact id is a template without places.
+fn is_plain_workload(text: &str) -> bool {
+    !text.contains('{') && Template::parse(text).is_some()
+}
+
+const WORKLOADS: &str = "a SPIFFE id without places for claims; to compare otherwise, use `when` with \
+    `attribute: workload`";
+const ROLES: &str = "1 to 64 letters, digits and `._:/-`";
+const CLAIMS: &str = "names separated by dots; a name with a dot in it stands in double quotes";

@@ -1,0 +1,15 @@
+//! The filter from outside, without a gateway: requests go in as headers, decisions come out. Tokens are
+//! signed, and signatures checked, by AWS-LC in the place of the gateway's BoringSSL.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, also in its helpers"
+)]
+
+mod host;
+mod isolation;
+mod issuer;
+mod request;
+mod tokens;
+mod vectors;
+mod walk;

@@ -1,0 +1,75 @@
+//! Requests as the gateway would hand them to the filter.
+
+use identity_filter::config::Config;
+use identity_filter::decision::Denial;
+use identity_filter::gate::{self, Context, Outcome};
+use identity_filter::headers::Headers;
+use identity_filter::keyring::Keyring;
+use identity_filter::signature::Engine;
+use identity_filter::time::UnixTime;
+
+use crate::host::HostStandIn;
+
+/// The time of every test, in seconds.
+pub(crate) const NOW: u64 = 1_800_000_000;
+
+/// A request under construction.
+pub(crate) struct Request {
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Request {
+    pub(crate) fn new(method: &str, host: &str, target: &str) -> Self {
+        Self {
+            headers: Vec::new(),
+        }
+        .with(":method", method)
+        .with(":authority", host)
+        .with(":path", target)
+        .with("x-request-id", "r-1")
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.into(), value.as_ref().to_vec()));
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.with("authorization", format!("Bearer {token}"))
+    }
+
+    /// The decision about it, with signatures checked as the gateway does.
+    pub(crate) fn decide(self, config: &Config) -> Outcome {
+        self.decide_with(config, &Keyring::new(config), &HostStandIn)
+    }
+
+    pub(crate) fn decide_with(
+        self,
+        config: &Config,
+        keyring: &Keyring,
+        engine: &dyn Engine,
+    ) -> Outcome {
+        let context = Context {
+            now: UnixTime::from_millis(NOW * 1000 + 123),
+            decision_id: "d-1".into(),
+            connection_id: Some("c-1".into()),
+            source: Some("192.0.2.1:5".into()),
+            keyring,
+            engine,
+        };
+        gate::decide(config, &Headers::new(self.headers), context)
+    }
+
+    /// Why it is denied, if it is.
+    pub(crate) fn denial(self, config: &Config) -> Option<Denial> {
+        self.decide(config).denial
+    }
+}
+
+/// The value of a header that goes on, as text.
+pub(crate) fn forwarded(outcome: &Outcome, name: &str) -> Option<String> {
+    outcome
+        .headers
+        .only(name)
+        .map(|value| String::from_utf8(value.to_vec()).unwrap())
+}

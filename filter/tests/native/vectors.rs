@@ -1,0 +1,181 @@
+//! Signatures against vectors that others wrote: Wycheproof and RFC 7515. Their payloads are no
+//! claims, so this is about the token form, the key policy and the signature.
+//!
+//! The vectors hold test private keys and are not part of the repository: they are read from
+//! `$TEST_VECTORS`, or from `../shared/vectors`. Where neither is there, the test says so.
+
+use std::path::PathBuf;
+
+use identity_filter::jwks::KeySet;
+use identity_filter::signature::Engine;
+use identity_filter::token::{Algorithm, Jws};
+use serde_json::{Map, Value, json};
+
+use crate::host::HostStandIn;
+
+/// Cases that are called valid and that this filter refuses, each for a reason of its own: the key
+/// names another `alg` than the token, or a character is none of base64url's.
+const DISPUTABLE: [u64; 6] = [346, 347, 350, 351, 372, 373];
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tells this test where the vectors are"
+)]
+fn folder() -> Option<PathBuf> {
+    let folder = std::env::var("TEST_VECTORS").map_or_else(
+        |_unset| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors")),
+        PathBuf::from,
+    );
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!(
+        "LEFT OUT: {} is not there; set TEST_VECTORS",
+        folder.display()
+    );
+    None
+}
+
+fn read(path: &str) -> Option<Value> {
+    let text = std::fs::read(folder()?.join(path)).unwrap();
+    Some(serde_json::from_slice(&text).unwrap())
+}
+
+/// The public half of a JWK, as a provider would publish it.
+fn public(key: &Value) -> Value {
+    let is_public = |name: &str| !["d", "p", "q", "dp", "dq", "qi", "oth"].contains(&name);
+    let members = key
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| is_public(name));
+    Value::Object(
+        members
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+fn key_set(keys: &Value) -> Result<KeySet, String> {
+    let keys = match keys.get("keys") {
+        Some(Value::Array(keys)) => keys.iter().map(public).collect(),
+        _ => vec![public(keys)],
+    };
+    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).map_err(|error| error.to_string())
+}
+
+/// What the filter does with a token, short of its claims.
+fn is_accepted(keys: &KeySet, token: &str) -> bool {
+    let Ok(jws) = Jws::parse(token, 64 * 1024) else {
+        return false;
+    };
+    let Some(algorithm) = Algorithm::from_name(&jws.header().algorithm) else {
+        return false;
+    };
+    keys.pick(jws.header(), algorithm)
+        .is_some_and(|key| HostStandIn.is_valid(key, &jws))
+}
+
+fn algorithm(token: &str) -> String {
+    Jws::parse(token, 64 * 1024)
+        .map_or_else(|_| String::new(), |jws| jws.header().algorithm.clone())
+}
+
+#[test]
+fn wycheproof_signatures() {
+    let Some(vectors) = read("wycheproof/json_web_signature_test.json") else {
+        return;
+    };
+    let (mut accepted, mut refused, mut other_algorithms) = (0, 0, 0);
+    for group in vectors["testGroups"].as_array().unwrap() {
+        let keys = key_set(group.get("public").unwrap_or_else(|| &group["private"]));
+        for test in group["tests"].as_array().unwrap() {
+            let (id, token) = (
+                test["tcId"].as_u64().unwrap(),
+                test["jws"].as_str().unwrap_or(""),
+            );
+            let got = keys.as_ref().is_ok_and(|keys| is_accepted(keys, token));
+            let is_ours = Algorithm::from_name(&algorithm(token)).is_some();
+            let want = test["result"] == "valid" && is_ours && !DISPUTABLE.contains(&id);
+            assert_eq!(got, want, "case {id}: {}, {keys:?}", test["comment"]);
+            match (got, is_ours) {
+                (true, _) => accepted += 1,
+                (false, true) => refused += 1,
+                (false, false) => other_algorithms += 1,
+            }
+        }
+    }
+    eprintln!(
+        "{accepted} accepted, {refused} refused, {other_algorithms} of other algorithms or forms"
+    );
+    assert!(accepted > 0 && refused > 0 && other_algorithms > 0);
+}
+
+#[test]
+fn wycheproof_key_sets() {
+    let Some(vectors) = read("wycheproof/json_web_key_test.json") else {
+        return;
+    };
+    for group in vectors["testGroups"].as_array().unwrap() {
+        let keys = key_set(group.get("public").unwrap_or_else(|| &group["private"]));
+        for test in group["tests"].as_array().unwrap() {
+            let token = test["jws"].as_str().unwrap();
+            let got = keys.as_ref().is_ok_and(|keys| is_accepted(keys, token));
+            let is_ours = Algorithm::from_name(&algorithm(token)).is_some();
+            // A mixed set is not refused as a whole, its unusable keys are dropped; and a provider's weak
+            // key (ROCA) is the provider's to withdraw.
+            let is_mixed = test["flags"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|flag| flag == "MixedKeySet");
+            let is_roca = test["comment"] == "rejectsKeyWithRocaVulnerability";
+            if !(is_mixed && is_ours || is_roca) {
+                let want = test["result"] == "valid" && is_ours;
+                assert_eq!(got, want, "{}: {}", test["tcId"], test["comment"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn json_web_encryption_is_refused() {
+    let Some(vectors) = read("wycheproof/json_web_encryption_test.json") else {
+        return;
+    };
+    let tests = vectors["testGroups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["tests"].as_array().unwrap());
+    for test in tests {
+        let token = test["jwe"].as_str().unwrap_or_default();
+        assert!(Jws::parse(token, 64 * 1024).is_err(), "{}", test["tcId"]);
+    }
+}
+
+#[test]
+fn rfc_7515_examples() {
+    let Some(vectors) = read("rfc7515/rfc7515.json") else {
+        return;
+    };
+    let examples = vectors
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(Value::as_array)
+        .flatten();
+    let mut accepted = Vec::new();
+    for example in examples {
+        let Some(token) = example["jws"]
+            .as_str()
+            .filter(|_| example["jwk"].is_object())
+        else {
+            continue;
+        };
+        if key_set(&example["jwk"]).is_ok_and(|keys| is_accepted(&keys, token)) {
+            accepted.push(example["section"].as_str().unwrap());
+        }
+    }
+    assert_eq!(accepted, ["RFC7515 A.2", "RFC7515 A.3"]);
+}
