@@ -256,6 +256,7 @@ fn connection_manager(
 fn access_log_fields() -> Value {
     json!({
         "connection_id": format!("%FILTER_STATE({TLV_STATE}:FIELD:unique_id)%"),
+        "downstream_spiffe_id": format!("%FILTER_STATE({TLV_STATE}:FIELD:spiffe_id)%"),
         "x_connection_id": "%REQ(X-CONNECTION-ID)%",
         "request_id": "%REQ(X-REQUEST-ID)%",
         "protocol": "%PROTOCOL%",

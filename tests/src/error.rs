@@ -6,6 +6,16 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitStatus, time::Duratio
 /// The harness could not do its own work.
 #[derive(Debug, thiserror::Error)]
 pub enum HarnessError {
+    /// A peer answered, but not with what the harness needs to go on.
+    #[error("{peer} answered {got}, {expected} was expected")]
+    Answer {
+        /// Who answered.
+        peer: String,
+        /// What it said.
+        got: String,
+        /// What the harness needs.
+        expected: &'static str,
+    },
     /// A key or a certificate could not be made.
     #[error("cannot make a certificate for {name}")]
     Certificate {
@@ -14,6 +24,15 @@ pub enum HarnessError {
         /// Why not.
         #[source]
         source: rcgen::Error,
+    },
+    /// A TCP or TLS connection was refused or broken off.
+    #[error("connection to {peer} failed")]
+    Connection {
+        /// The peer that was dialled.
+        peer: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// Something was waited for and did not come.
     #[error("{what} did not happen within {} s{}", .within.as_secs_f32(), indented(.log_tail))]
@@ -55,21 +74,12 @@ pub enum HarnessError {
         #[source]
         source: hyper::Error,
     },
-    /// A peer answered, but not with what the harness needs to go on.
-    #[error("{peer} answered {got}, {expected} was expected")]
-    Answer {
-        /// Who answered.
-        peer: String,
-        /// What it said.
-        got: String,
-        /// What the harness needs.
-        expected: &'static str,
-    },
-    /// A tool that `scripts/setup` installs is not there.
-    #[error("{} is missing: run ./scripts/setup", .path.display())]
-    ToolMissing {
-        /// Where it is looked for.
-        path: PathBuf,
+    /// No loopback port can be had.
+    #[error("no loopback port can be bound")]
+    NoPort {
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
     },
     /// Something that this workspace builds is not there.
     #[error("{} is missing: run {command}", .path.display())]
@@ -88,11 +98,13 @@ pub enum HarnessError {
         #[source]
         source: io::Error,
     },
-    /// A process could not be started.
-    #[error("cannot start {process}")]
-    Spawn {
+    /// A process could not be told something.
+    #[error("cannot send {signal} to {process}")]
+    Signal {
         /// Which process.
         process: String,
+        /// The signal's name.
+        signal: &'static str,
         /// Why not.
         #[source]
         source: io::Error,
@@ -103,14 +115,20 @@ pub enum HarnessError {
         /// The key's id.
         name: String,
     },
-    /// A TCP or TLS connection was refused or broken off.
-    #[error("connection to {peer} failed")]
-    Connection {
-        /// The peer that was dialled.
-        peer: SocketAddr,
-        /// Why.
+    /// A process could not be started.
+    #[error("cannot start {process}")]
+    Spawn {
+        /// Which process.
+        process: String,
+        /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// A tool that `scripts/setup` installs is not there.
+    #[error("{} is missing: run ./scripts/setup", .path.display())]
+    ToolMissing {
+        /// Where it is looked for.
+        path: PathBuf,
     },
     /// A WebSocket broke off.
     #[error("websocket with {peer} failed")]

@@ -13,7 +13,7 @@ use crate::{
     dialer::Dialer,
     error::HarnessError,
     http::{Ask, Exchange},
-    pki::Pki,
+    pki::{Identity, Pki},
     ports,
     process::Process,
     run_folder::RunFolder,
@@ -49,15 +49,16 @@ pub const CAROL: Person = Person {
     algorithm: "ES256",
 };
 
-/// The provider: its address and keys are fixed from the start, so that it can be started later or
-/// again.
+/// The provider: its address is fixed from the start, so that it can be started later or again.
 #[derive(Debug)]
 pub struct Issuer {
     process: Option<Process>,
     address: SocketAddr,
     root: CertificateDer<'static>,
+    server: Identity,
     settings: PathBuf,
     rsa: SigningKey,
+    ec: SigningKey,
 }
 
 impl Issuer {
@@ -66,9 +67,32 @@ impl Issuer {
     /// # Errors
     /// Whatever keeps files from being written.
     pub fn prepare(pki: &Pki, folder: &RunFolder) -> Result<Self, HarnessError> {
-        let address = ports::free()?;
-        let (rsa, ec) = (SigningKey::rs256("rsa-1")?, SigningKey::es256("ec-1")?);
-        let keys = [&rsa, &ec].map(|key| {
+        let issuer = Self {
+            process: None,
+            address: ports::free()?,
+            root: pki.provider.root(),
+            server: pki.issuer.clone(),
+            settings: folder.file(SETTINGS),
+            rsa: SigningKey::rs256("rsa-1")?,
+            ec: SigningKey::es256("ec-1")?,
+        };
+        issuer.write_settings(folder)?;
+        Ok(issuer)
+    }
+
+    /// Puts a new RSA key in the place of the old one, and starts the provider again with it.
+    ///
+    /// # Errors
+    /// As [`Issuer::start`].
+    pub async fn rotate(&mut self, folder: &RunFolder) -> Result<(), HarnessError> {
+        self.process = None;
+        self.rsa = SigningKey::rs256("rsa-2")?;
+        self.write_settings(folder)?;
+        self.start(folder).await
+    }
+
+    fn write_settings(&self, folder: &RunFolder) -> Result<(), HarnessError> {
+        let keys = [&self.rsa, &self.ec].map(|key| {
             let file = folder.write_secret(&format!("issuer-{}.key", key.id()), key.private_pem());
             file.map(|file| json!({ "kid": key.id(), "alg": key.algorithm(), "file": file }))
         });
@@ -81,21 +105,17 @@ impl Issuer {
             })
         });
         let settings = json!({
-            "issuer": url_at(address),
-            "port": address.port(),
-            "tls": { "certificate": pki.issuer.certificate, "key": pki.issuer.private_key },
+            "issuer": self.url(),
+            "port": self.address.port(),
+            "tls": { "certificate": self.server.certificate, "key": self.server.private_key },
             "cookie_key": "no browser comes here",
             "keys": keys.into_iter().collect::<Result<Vec<Value>, HarnessError>>()?,
             "people": people,
             "token_lifetime_seconds": TOKEN_LIFETIME.as_secs(),
         });
-        Ok(Self {
-            process: None,
-            address,
-            root: pki.provider.root(),
-            settings: folder.write_secret("issuer.json", &format!("{settings:#}"))?,
-            rsa,
-        })
+        folder
+            .write_secret(SETTINGS, &format!("{settings:#}"))
+            .map(|_written| ())
     }
 
     /// Starts the provider and waits until its discovery document can be read.
@@ -122,7 +142,7 @@ impl Issuer {
     /// The `iss` of its tokens.
     #[must_use]
     pub fn url(&self) -> String {
-        url_at(self.address)
+        format!("https://{HOST}:{}", self.address.port())
     }
 
     /// Where it listens.
@@ -188,10 +208,6 @@ impl Issuer {
     }
 }
 
-fn url_at(address: SocketAddr) -> String {
-    format!("https://{HOST}:{}", address.port())
-}
-
 fn secret_of(person: Person) -> String {
     format!("{}-knows-this", person.name)
 }
@@ -201,6 +217,9 @@ pub const AUDIENCE: &str = "api://orders";
 
 /// The name in the provider's certificate.
 pub const HOST: &str = "localhost";
+
+/// What the provider is told.
+const SETTINGS: &str = "issuer.json";
 
 /// Long enough to play with the demo.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);

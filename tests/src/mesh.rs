@@ -17,7 +17,6 @@ use crate::{
     http::{Ask, Exchange},
     issuer::{ALICE, Issuer},
     pki::Pki,
-    plugin::REFRESH_SECONDS,
     ports,
     run_folder::RunFolder,
     workload::Workload,
@@ -193,8 +192,8 @@ impl Mesh {
 /// The downstream's own address, so that it cannot be mistaken for the front's.
 pub const DOWNSTREAM: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 42));
 
-/// One refresh interval, and as long again for the fetch itself on a busy machine.
-pub const KEYS_LIMIT: Duration = Duration::from_secs(2 * REFRESH_SECONDS);
+/// The longest pause that the filter makes between two attempts to fetch keys.
+pub const KEYS_LIMIT: Duration = Duration::from_secs(30);
 
 /// Within which a log line that is due stands in its file.
 pub const LOG_LIMIT: Duration = Duration::from_secs(10);

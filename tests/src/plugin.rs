@@ -9,9 +9,8 @@ use crate::issuer::{AUDIENCE, Issuer};
 /// How the gateway knows the OpenID provider.
 pub const ISSUER_CLUSTER: &str = "issuer";
 
-/// How often the key set is fetched, the shortest that the filter takes; also how long an issuer
-/// that comes back goes unnoticed at most.
-pub const REFRESH_SECONDS: u64 = 5;
+/// How often the key set is fetched; the filter takes no less.
+const REFRESH_SECONDS: u64 = 5;
 
 /// The configuration for this issuer.
 #[must_use]

@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener},
-    path::Path,
     sync::{LazyLock, Mutex, PoisonError},
 };
 
@@ -13,17 +12,13 @@ use crate::error::HarnessError;
 /// one twice.
 ///
 /// # Errors
-/// [`HarnessError::File`] if the kernel has no port left.
+/// [`HarnessError::NoPort`] if the kernel has no port left.
 pub fn free() -> Result<SocketAddr, HarnessError> {
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
-            .map_err(|source| HarnessError::File {
-                verb: "bind",
-                path: Path::new("127.0.0.1:0").to_owned(),
-                source,
-            })?;
+            .map_err(|source| HarnessError::NoPort { source })?;
         if given.insert(address.port()) {
             return Ok(address);
         }

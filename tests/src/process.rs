@@ -123,15 +123,16 @@ impl Process {
     /// Asks the process to end (SIGTERM).
     ///
     /// # Errors
-    /// [`HarnessError::Spawn`] if it is gone already.
+    /// [`HarnessError::Signal`] if it is gone already.
     pub fn terminate(&self) -> Result<(), HarnessError> {
         i32::try_from(self.child.id())
             .map_err(io::Error::other)
             .and_then(|id| {
                 signal::kill(Pid::from_raw(id), Signal::SIGTERM).map_err(io::Error::from)
             })
-            .map_err(|source| HarnessError::Spawn {
+            .map_err(|source| HarnessError::Signal {
                 process: self.name.clone(),
+                signal: "SIGTERM",
                 source,
             })
     }

@@ -4,7 +4,6 @@
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -43,13 +42,9 @@ impl Receiver {
     /// mesh certificate.
     ///
     /// # Errors
-    /// [`HarnessError::File`] if no port can be bound.
+    /// [`HarnessError::NoPort`] if no port can be bound.
     pub async fn start(pki: &Pki) -> Result<Self, HarnessError> {
-        let failed = |source| HarnessError::File {
-            verb: "bind",
-            path: PathBuf::from("127.0.0.1:0"),
-            source,
-        };
+        let failed = |source| HarnessError::NoPort { source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .map_err(failed)?;

@@ -4,7 +4,6 @@
 use std::{
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -49,13 +48,9 @@ impl Workload {
     /// Serves under this name on a free loopback port.
     ///
     /// # Errors
-    /// [`HarnessError::File`] if no port can be bound.
+    /// [`HarnessError::NoPort`] if no port can be bound.
     pub async fn start(name: &'static str) -> Result<Self, HarnessError> {
-        let failed = |source| HarnessError::File {
-            verb: "bind",
-            path: PathBuf::from("127.0.0.1:0"),
-            source,
-        };
+        let failed = |source| HarnessError::NoPort { source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .map_err(failed)?;

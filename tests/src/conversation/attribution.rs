@@ -8,8 +8,10 @@ use super::{
 };
 use crate::{
     deadline::eventually,
+    http::Exchange,
     issuer::ALICE,
     mesh::{DOWNSTREAM, IssuerAtStart, LOG_LIMIT, Mesh},
+    pki::PARTNER,
 };
 
 /// The steps.
@@ -24,6 +26,10 @@ pub const CHAPTER: Chapter = Chapter {
         Step {
             name: "one connection id stands in all logs and in the request",
             run: |mesh| Outcome::of(one_connection_id(mesh)),
+        },
+        Step {
+            name: "a downstream's certificate is named in the logs of both gates",
+            run: |mesh| Outcome::of(certificate_is_named(mesh)),
         },
         Step {
             name: "the audit record says who, what and why, and holds no token",
@@ -93,6 +99,28 @@ async fn one_connection_id(mesh: &Mesh) -> Result<String, Mismatch> {
         id,
     )?;
     Ok(id.to_owned())
+}
+
+async fn certificate_is_named(mesh: &Mesh) -> Result<String, Mismatch> {
+    let token = mesh.issuer.token(ALICE).await?;
+    let dialer = mesh.downstream(PAYMENTS.0).as_identity(&mesh.pki.partner);
+    let mut exchange = Exchange::open(&dialer).await?;
+    let mirror = allowed(&mut exchange, get(PAYMENTS).bearer(&token)).await?;
+    drop(exchange);
+    let id = mirror.value("x-connection-id")?;
+    let line = logged_by_front(mesh, id).await?;
+    expect(
+        "the front's client_spiffe_id",
+        &line["client_spiffe_id"],
+        PARTNER,
+    )?;
+    let line = logged_by_gateway(mesh, id).await?;
+    expect(
+        "the gateway's downstream_spiffe_id",
+        &line["downstream_spiffe_id"],
+        PARTNER,
+    )?;
+    Ok(PARTNER.to_owned())
 }
 
 async fn audit_record(mesh: &Mesh) -> Result<String, Mismatch> {

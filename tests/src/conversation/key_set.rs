@@ -1,4 +1,4 @@
-//! The OpenID provider is down when the gateways start, and comes back.
+//! The OpenID provider is down when the gateways start, comes back, and changes its key.
 
 use hyper::StatusCode;
 use tokio::time::Instant;
@@ -25,6 +25,10 @@ pub const CHAPTER: Chapter = Chapter {
             name: "once the provider is back, its tokens are accepted without a restart",
             run: |mesh| Outcome::of(accepted_after_refresh(mesh)),
         },
+        Step {
+            name: "a new signing key is taken up, and what the old one signed is denied from then on",
+            run: |mesh| Outcome::of(key_is_rotated(mesh)),
+        },
     ],
 };
 
@@ -50,5 +54,29 @@ async fn accepted_after_refresh(mesh: &mut Mesh) -> Result<String, Mismatch> {
     Ok(format!(
         "accepted {:.1} s after the provider was back",
         back.elapsed().as_secs_f32()
+    ))
+}
+
+/// The old token is known to both gateways as a good one when its key goes.
+async fn key_is_rotated(mesh: &mut Mesh) -> Result<String, Mismatch> {
+    let old = mesh.issuer.token(ALICE).await?;
+    for _gateway in 0..mesh.gateways.len() {
+        allowed(
+            &mut open(mesh, PAYMENTS.0).await?,
+            get(PAYMENTS).bearer(&old),
+        )
+        .await?;
+    }
+    mesh.issuer.rotate(&mesh.folder).await?;
+    let rotated = Instant::now();
+    mesh.keys_are_known().await?;
+    let seconds = rotated.elapsed().as_secs_f32();
+    let mut seen = String::new();
+    for _gateway in 0..mesh.gateways.len() {
+        let ask = get(PAYMENTS).bearer(&old);
+        seen = denied(mesh, ask, StatusCode::UNAUTHORIZED, "key_unknown").await?;
+    }
+    Ok(format!(
+        "new key accepted after {seconds:.1} s; old key: {seen}"
     ))
 }

@@ -1,8 +1,11 @@
 //! Bytes and protocols arrive as they were sent.
 
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
 use super::{
     Chapter, Mismatch, Outcome, Step, expect,
-    verdict::{PAYMENTS, allowed, get},
+    verdict::{PAYMENTS, allowed, get, open},
 };
 use crate::{
     conversation::attribution::logged_by_gateway,
@@ -34,6 +37,10 @@ pub const CHAPTER: Chapter = Chapter {
         Step {
             name: "a download of 64 MiB arrives unchanged",
             run: |mesh| Outcome::of(download(mesh)),
+        },
+        Step {
+            name: "two hundred connections at once are all served",
+            run: |mesh| Outcome::of(many_at_once(mesh)),
         },
         Step {
             name: "a WebSocket speaks both ways",
@@ -92,6 +99,23 @@ async fn download(mesh: &Mesh) -> Result<String, Mismatch> {
     Ok(format!("sha256 {}... over h2 and http/1.1", &sum[..12]))
 }
 
+async fn many_at_once(mesh: &Mesh) -> Result<String, Mismatch> {
+    let token = mesh.issuer.token(ALICE).await?;
+    let start = Instant::now();
+    let one = async || {
+        let mut exchange = open(mesh, PAYMENTS.0).await?;
+        allowed(&mut exchange, get(PAYMENTS).bearer(&token)).await
+    };
+    let asked = std::iter::repeat_with(one).take(CONNECTIONS_AT_ONCE);
+    for answer in join_all(asked).await {
+        expect("the workload", answer?.workload(), "payments")?;
+    }
+    Ok(format!(
+        "{CONNECTIONS_AT_ONCE} of them in {:.1} s",
+        start.elapsed().as_secs_f32()
+    ))
+}
+
 async fn websocket(mesh: &Mesh) -> Result<String, Mismatch> {
     let token = mesh.issuer.token(ALICE).await?;
     let dialer = mesh.downstream(PAYMENTS.0).speaking(&["http/1.1"]);
@@ -108,6 +132,9 @@ async fn websocket(mesh: &Mesh) -> Result<String, Mismatch> {
     }
     Ok("greeted, three messages echoed".to_owned())
 }
+
+/// Less than half of what the front takes into handshakes at a time.
+const CONNECTIONS_AT_ONCE: usize = 200;
 
 /// Many times what any buffer on the way holds.
 const BULK_BYTES: u64 = 64 << 20;
