@@ -130,7 +130,7 @@ impl Loader {
             tasks.spawn(async move {
                 timeout(LIMIT, one)
                     .await
-                    .unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+                    .unwrap_or_else(|_late| Err(io::ErrorKind::TimedOut.into()))
             });
         }
         while let Some(done) = tasks.join_next().await {
