@@ -65,7 +65,7 @@ pub fn filter() -> Result<PathBuf, HarnessError> {
 /// A path inside the checkout.
 #[must_use]
 pub fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(path)
 }
 
 fn installed(path: &str) -> Result<PathBuf, HarnessError> {

@@ -118,11 +118,11 @@ async fn a_silent_connection_is_ended_after_the_idle_timeout() {
 #[tokio::test]
 async fn a_connection_that_speaks_now_and_then_outlives_the_idle_timeout() {
     let stage =
-        Stage::set_with(|config| config.replace("idle_seconds: 300", "idle_seconds: 1")).await;
+        Stage::set_with(|config| config.replace("idle_seconds: 300", "idle_seconds: 2")).await;
     let (mut downstream, mut upstream) = stage.connect().await;
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(3) {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    while start.elapsed() < Duration::from_secs(5) {
+        tokio::time::sleep(Duration::from_millis(400)).await;
         downstream.write_all(b".").await.unwrap();
         downstream.flush().await.unwrap();
         assert_eq!(upstream.tls.read_u8().await.unwrap(), b'.');
