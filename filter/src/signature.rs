@@ -125,8 +125,9 @@ pub trait Engine: fmt::Debug {
     fn name(&self) -> &'static str;
 }
 
-/// jwt-simple: pure Rust, about twenty times slower in the gateway than the host's own check, and
-/// always there. It also refuses a token whose registered claims are not of their types.
+/// jwt-simple: pure Rust and always there. In the gateway an RS256 check takes about 1.2 ms where the
+/// host takes 0.05 (Envoy 1.40, CPU time per request). It also refuses a token whose registered claims
+/// are not of their types.
 #[derive(Debug, Clone, Copy)]
 pub struct Software;
 

@@ -1,7 +1,8 @@
 //! The shell: the gateway's callbacks in, host calls out, no opinion about policy.
 //!
-//! Only host calls of the SDK that return an error instead of panicking are used, and only those that
-//! give bytes: the ones that give text panic on a header that is not UTF-8, which any client can send.
+//! Only host calls that give bytes are used: the SDK's getters of text panic on a header value that is
+//! not UTF-8, which any client can send (a header's name cannot be one: the gateway refuses it). Each
+//! call is made only where the gateway has no status for it but those that the SDK returns.
 
 extern crate std;
 
@@ -82,6 +83,8 @@ impl RootContext for Root {
             ids: RefCell::new(DecisionIds::new(getrandom::u64().unwrap_or_default())),
         };
         self.shared = Some(Rc::new(shared));
+        // An answer for the keys of an earlier configuration would land in the wrong place.
+        self.fetches.clear();
         self.schedule();
         true
     }

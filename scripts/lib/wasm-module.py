@@ -7,6 +7,7 @@ The gateway calls every proxy_on_* function that a module exports, and the SDK e
 nothing still costs a call into the VM. Only the export section is rewritten; the code stays as it was built.
 """
 
+import os
 import sys
 
 IMPORTS = {"env", "wasi_snapshot_preview1"}
@@ -121,8 +122,10 @@ def main():
     refused = sorted(f"{module}.{name}" for module, name in needed if module not in IMPORTS)
     if refused:
         sys.exit(f"wasm-module: the gateway does not have: {', '.join(refused)}")
-    with open(sys.argv[2], "wb") as file:
+    # In one step: somebody may be loading the old module.
+    with open(sys.argv[2] + ".new", "wb") as file:
         file.write(out)
+    os.replace(sys.argv[2] + ".new", sys.argv[2])
     print(f"wasm-module: {sys.argv[2]}: {len(out)} bytes, {len(needed)} imports from {' and '.join(sorted(IMPORTS))}, "
           f"{len(dropped)} unused callbacks taken out")
 
