@@ -1,5 +1,5 @@
 //! The folder of one run: keys, configurations and logs of everything that was started. It goes
-//! away with the run, except after a panic: then it is what there is to look at.
+//! away with the run, except after a failure: then it is what there is to look at.
 
 use std::{
     fs, io,
@@ -16,6 +16,14 @@ use crate::{error::HarnessError, tools};
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    at_end: AtEnd,
+}
+
+/// What becomes of the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtEnd {
+    Remove,
+    Keep,
 }
 
 impl RunFolder {
@@ -26,14 +34,23 @@ impl RunFolder {
     pub fn create() -> Result<Self, HarnessError> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = tools::in_repository("target/e2e").join(format!("{}-{number}", process::id()));
-        fs::create_dir_all(&path)
-            .and_then(|()| path.canonicalize())
-            .map(|path| Self { path: path.clone() })
-            .map_err(|source| HarnessError::File {
+        let created = fs::create_dir_all(&path).and_then(|()| path.canonicalize());
+        match created {
+            Ok(path) => Ok(Self {
+                path,
+                at_end: AtEnd::Remove,
+            }),
+            Err(source) => Err(HarnessError::File {
                 verb: "create",
                 path,
                 source,
-            })
+            }),
+        }
+    }
+
+    /// Leaves the folder behind: there is something to look at.
+    pub fn keep(&mut self) {
+        self.at_end = AtEnd::Keep;
     }
 
     /// The folder itself.
@@ -86,7 +103,7 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if self.at_end == AtEnd::Keep || std::thread::panicking() {
             let _unseen = writeln!(
                 io::stderr(),
                 "the run's files are kept in {}",

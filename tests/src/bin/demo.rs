@@ -74,6 +74,9 @@ async fn check(port: Option<u16>) -> Result<ExitCode, HarnessError> {
             println!("  {mark} {}\n      {seen}", step.name);
         }
     }
+    if broken > 0 {
+        mesh.folder.keep();
+    }
     let seconds = start.elapsed().as_secs();
     println!("\n{held} of {} steps held, in {seconds} s", held + broken);
     Ok(if broken == 0 {
