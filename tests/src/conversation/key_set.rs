@@ -26,7 +26,7 @@ pub const CHAPTER: Chapter = Chapter {
             run: |mesh| Outcome::of(accepted_after_refresh(mesh)),
         },
         Step {
-            name: "a new signing key is taken up, and what the old one signed is denied from then on",
+            name: "a new signing key is taken up, and what the old one signed is denied",
             run: |mesh| Outcome::of(key_is_rotated(mesh)),
         },
     ],

@@ -61,7 +61,8 @@ async fn forbidden(
     .await
 }
 
-/// Carol may act in orders. Whether a spelling is refused or taken for orders is not the question here.
+/// Carol may act in orders. Whether a spelling is refused or taken for orders is not the question
+/// here.
 async fn no_detour(mesh: &Mesh) -> Result<String, Mismatch> {
     let token = mesh.issuer.token(CAROL).await?;
     let before = mesh.payments.requests();
