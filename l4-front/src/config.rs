@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use checks::{bounded, once, only, seconds};
+use checks::{bounded, once, seconds, unsupported};
 use document::{AccessLogFormat, Document};
 use rustls::crypto::CryptoProvider;
 
@@ -88,13 +88,12 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
         )?;
         listeners.push(listener::validate(&at, listener, &clusters, provider)?);
     }
-    if let Some(log) = &document.access_log {
-        only(
-            "access_log.format",
-            log.format,
-            AccessLogFormat::Json,
-            "json",
-        )?;
+    if document
+        .access_log
+        .as_ref()
+        .is_some_and(|log| log.format == AccessLogFormat::Line)
+    {
+        return Err(unsupported("access_log.format", "line", "json"));
     }
     let drain = document.shutdown.drain_seconds;
     Ok(Config {

@@ -1,7 +1,6 @@
 //! The checks that every part of the document shares.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -42,23 +41,11 @@ pub(super) fn once(seen: &mut HashSet<String>, at: &str, value: &str) -> Result<
     }
 }
 
-pub(super) fn only<T: PartialEq + Debug>(
-    at: &str,
-    found: T,
-    supported: T,
-    allowed: &'static str,
-) -> Result<(), ConfigError> {
-    if found == supported {
-        Ok(())
-    } else {
-        Err(unsupported(at, &found, allowed))
-    }
-}
-
-pub(super) fn unsupported(at: &str, found: &dyn Debug, allowed: &'static str) -> ConfigError {
+/// A value that this version cannot honour; `found` is how it stands in the document.
+pub(super) fn unsupported(at: &str, found: &str, allowed: &'static str) -> ConfigError {
     ConfigError::Unsupported {
         at: at.to_owned(),
-        found: format!("{found:?}"),
+        found: found.to_owned(),
         allowed,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 
-use super::checks::{bounded, once, only, seconds, unsupported};
+use super::checks::{bounded, once, seconds, unsupported};
 use super::document::{self, Balance, CertificateFiles};
 use super::{ConfigError, files};
 use crate::balancer::RoundRobin;
@@ -20,21 +20,25 @@ pub(super) fn validate(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Cluster, ConfigError> {
     if cluster.dns.is_some() {
-        return Err(unsupported(&format!("{at}.dns"), &"discovery", "endpoints"));
-    }
-    if cluster.health_check.is_some() {
         return Err(unsupported(
-            &format!("{at}.health_check"),
-            &"a check",
-            "leaving it out",
+            &format!("{at}.dns"),
+            "discovery by DNS",
+            "endpoints",
         ));
     }
-    only(
-        &format!("{at}.balance"),
-        cluster.balance,
-        Balance::RoundRobin,
-        "round_robin",
-    )?;
+    if cluster.health_check.is_some() {
+        let at = format!("{at}.health_check");
+        return Err(unsupported(&at, "an active health check", "leaving it out"));
+    }
+    let balance = match cluster.balance {
+        Balance::RoundRobin => None,
+        Balance::LeastConnections => Some("least_connections"),
+        Balance::Maglev => Some("maglev"),
+        Balance::PowerOfTwo => Some("power_of_two"),
+    };
+    if let Some(found) = balance {
+        return Err(unsupported(&format!("{at}.balance"), found, "round_robin"));
+    }
     let endpoints = cluster.endpoints.unwrap_or_default();
     let mut seen = HashSet::new();
     let mut weights = Vec::new();

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::checks::{bounded, once, only, seconds, unsupported};
+use super::checks::{bounded, once, seconds, unsupported};
 use super::document::{self, ClientAuthMode};
 use super::{ConfigError, files};
 use crate::cluster::{Cluster, ClusterIndex};
@@ -44,26 +44,26 @@ pub(super) fn validate(
     clusters: &[Cluster],
     provider: &Arc<CryptoProvider>,
 ) -> Result<Listener, ConfigError> {
-    only(
-        &format!("{at}.accept_proxy_protocol"),
-        listener.accept_proxy_protocol,
-        false,
-        "false",
-    )?;
-    let limits = &listener.limits;
-    if let Some(limit) = limits.connections_per_source {
+    if listener.accept_proxy_protocol {
         return Err(unsupported(
-            &format!("{at}.limits.connections_per_source"),
-            &limit,
-            "leaving it out",
+            &format!("{at}.accept_proxy_protocol"),
+            "true",
+            "false",
         ));
     }
-    only(
-        &format!("{at}.timeouts.max_age_seconds"),
-        listener.timeouts.max_age_seconds,
-        0,
-        "0",
-    )?;
+    let limits = &listener.limits;
+    if let Some(limit) = limits.connections_per_source {
+        let at = format!("{at}.limits.connections_per_source");
+        return Err(unsupported(&at, &limit.to_string(), "leaving it out"));
+    }
+    if listener.timeouts.max_age_seconds != 0 {
+        let found = listener.timeouts.max_age_seconds.to_string();
+        return Err(unsupported(
+            &format!("{at}.timeouts.max_age_seconds"),
+            &found,
+            "0",
+        ));
+    }
     let tls = listener.tls.ok_or_else(|| ConfigError::Unsupported {
         at: format!("{at}.tls"),
         found: "a listener without it (pass-through)".to_owned(),
