@@ -35,23 +35,27 @@ impl HttpContext for Request {
         match self.shared.as_deref().and_then(decide) {
             Some(None) => Action::Continue,
             Some(Some(reply)) => send(reply.status, reply.headers, &reply.body),
-            // The host did not do its part. Nothing may pass that was not judged.
-            None => send(500, vec![], ""),
+            None => refuse(),
         }
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        if let Some(shared) = &self.shared
-            && let Ok(trailers) = hostcalls::get_map_bytes(MapType::HttpRequestTrailers)
-        {
-            let original = Headers::new(trailers);
-            let mut stripped = original.clone();
-            shared.config.headers.strip(&mut stripped);
-            if stripped != original && write(MapType::HttpRequestTrailers, &stripped).is_none() {
-                return send(500, vec![], "");
-            }
+        match self.shared.as_deref().and_then(strip_trailers) {
+            Some(()) => Action::Continue,
+            None => refuse(),
         }
-        Action::Continue
+    }
+}
+
+/// Trailers become headers in many servers. `None`: a host call failed.
+fn strip_trailers(shared: &Shared) -> Option<()> {
+    let original = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).ok()?);
+    let mut stripped = original.clone();
+    shared.config.headers.strip(&mut stripped);
+    if stripped == original {
+        Some(())
+    } else {
+        write(MapType::HttpRequestTrailers, &stripped)
     }
 }
 
@@ -98,6 +102,15 @@ fn decide(shared: &Shared) -> Option<Option<Reply>> {
 
 fn write(map: MapType, headers: &Headers) -> Option<()> {
     hostcalls::set_map_bytes(map, headers.iter().collect()).ok()
+}
+
+/// The host did not do its part. Nothing may pass that was not judged.
+fn refuse() -> Action {
+    log(
+        LogLevel::Error,
+        "a host call failed: the request is answered with 500",
+    );
+    send(500, vec![], "")
 }
 
 fn send(status: u16, headers: Vec<(&str, &str)>, body: &str) -> Action {

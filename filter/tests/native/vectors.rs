@@ -4,6 +4,7 @@
 //! The vectors hold test private keys and are not part of the repository: they are read from
 //! `$TEST_VECTORS`, or from `../shared/vectors`. Where neither is there, the test says so.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use identity_filter::jwks::KeySet;
@@ -17,27 +18,24 @@ use crate::host::HostStandIn;
 /// names another `alg` than the token, or a character is none of base64url's.
 const DISPUTABLE: [u64; 6] = [346, 347, 350, 351, 372, 373];
 
+/// A file of the vectors; `None` where there are none, and then it says so past the test runner, which
+/// keeps what a passing test prints.
 #[expect(
     clippy::disallowed_methods,
     reason = "tells this test where the vectors are"
 )]
-fn folder() -> Option<PathBuf> {
+fn read(path: &str) -> Option<Value> {
     let folder = std::env::var("TEST_VECTORS").map_or_else(
         |_unset| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors")),
         PathBuf::from,
     );
-    if folder.is_dir() {
-        return Some(folder);
+    if !folder.is_dir() {
+        let missing = folder.display();
+        let message = format!("LEFT OUT: vectors {path}: no folder {missing}; set TEST_VECTORS\n");
+        io::stderr().write_all(message.as_bytes()).unwrap();
+        return None;
     }
-    eprintln!(
-        "LEFT OUT: {} is not there; set TEST_VECTORS",
-        folder.display()
-    );
-    None
-}
-
-fn read(path: &str) -> Option<Value> {
-    let text = std::fs::read(folder()?.join(path)).unwrap();
+    let text = std::fs::read(folder.join(path)).unwrap();
     Some(serde_json::from_slice(&text).unwrap())
 }
 
