@@ -37,17 +37,30 @@ impl Claims {
     }
 }
 
-/// The texts in a claim that holds a list: the elements of an array, or the words of a text, because
-/// `scope` is one text of words separated by spaces (RFC 8693 section 4.2).
-pub fn listed(value: &Value) -> impl Iterator<Item = &str> {
-    let (words, elements) = match value {
-        Value::String(text) => (Some(text.split(' ')), None),
+/// What a text means where a list is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// A list of one: many providers write a single element without its array.
+    Element,
+    /// Words separated by spaces, as in `scope` (RFC 8693 section 4.2). To split a claim in which
+    /// people write freely would let them write themselves another element.
+    Words,
+}
+
+/// The texts in a claim that holds a list: the elements of an array, or what the claim's text means.
+pub fn listed(value: &Value, text_means: Text) -> impl Iterator<Item = &str> {
+    let (text, elements) = match value {
+        Value::String(text) => (Some(text.as_str()), None),
         Value::Array(elements) => (None, Some(elements.iter().filter_map(Value::as_str))),
         _ => (None, None),
     };
-    words
+    let (whole, words) = match text_means {
+        Text::Element => (text, None),
+        Text::Words => (None, text.map(|text| text.split(' '))),
+    };
+    whole
         .into_iter()
-        .flatten()
+        .chain(words.into_iter().flatten())
         .chain(elements.into_iter().flatten())
         .filter(|text| !text.is_empty())
 }
@@ -71,6 +84,23 @@ impl ClaimPath {
             left = after;
         }
         Some(Self { first, rest })
+    }
+
+    /// What a text at this place means unless the configuration says otherwise: scopes are words
+    /// (`scp` in Microsoft's tokens), everything else is one element.
+    #[must_use]
+    pub fn text_means(&self) -> Text {
+        if self.rest.is_empty() && matches!(self.first.as_str(), "scope" | "scp") {
+            Text::Words
+        } else {
+            Text::Element
+        }
+    }
+
+    /// Whether this path is `other`, leads into it, or holds it.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.first == other.first && self.rest.iter().zip(&other.rest).all(|(a, b)| a == b)
     }
 }
 
@@ -135,19 +165,46 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_an_array_or_words() {
+    fn a_list_is_an_array_or_what_the_text_means() {
         let claims = claims();
-        let list = |path: &str| -> Vec<String> {
+        let list = |path: &str, means: Text| -> Vec<String> {
             let path = ClaimPath::parse(path).unwrap();
             claims
                 .at(&path)
                 .into_iter()
-                .flat_map(listed)
+                .flat_map(|value| listed(value, means))
                 .map(String::from)
                 .collect()
         };
-        assert_eq!(list("scope"), vec!["read", "write"]);
-        assert_eq!(list("realm_access.roles"), vec!["x", "y"]);
-        assert_eq!(list("n"), Vec::<String>::new());
+        assert_eq!(list("scope", Text::Words), vec!["read", "write"]);
+        assert_eq!(list("scope", Text::Element), vec!["read  write"]);
+        for means in [Text::Words, Text::Element] {
+            assert_eq!(list("realm_access.roles", means), vec!["x", "y"]);
+            assert_eq!(list("n", means), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn only_scopes_are_words_by_themselves() {
+        let means = |path: &str| ClaimPath::parse(path).unwrap().text_means();
+        assert_eq!((means("scope"), means("scp")), (Text::Words, Text::Words));
+        assert_eq!(
+            (means("name"), means("a.scope")),
+            (Text::Element, Text::Element)
+        );
+    }
+
+    #[test]
+    fn paths_overlap_when_one_leads_into_the_other() {
+        let overlaps = |one: &str, two: &str| {
+            let path = |text: &str| ClaimPath::parse(text).unwrap();
+            assert_eq!(
+                path(one).overlaps(&path(two)),
+                path(two).overlaps(&path(one))
+            );
+            path(one).overlaps(&path(two))
+        };
+        assert!(overlaps("a", "a") && overlaps("a", "a.b.c") && overlaps("a.b", "a.b.c"));
+        assert!(!overlaps("a", "b") && !overlaps("a.b", "a.c"));
     }
 }

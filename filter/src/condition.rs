@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde_json::Value;
 
-use crate::claims::{self, ClaimPath, Claims};
+use crate::claims::{self, ClaimPath, Claims, Text};
 
 /// What must hold of one fact.
 #[derive(Debug, Clone)]
@@ -31,8 +31,13 @@ pub enum Fact {
 /// for byte.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
-    /// A list (an array, or a text of words) has this element.
-    Contains(String),
+    /// A list has this element.
+    Contains {
+        /// The element.
+        element: String,
+        /// What the claim means when it is a text.
+        text_means: Text,
+    },
     /// The value is this text, integer or boolean.
     Equals(Value),
     /// The text fits a pattern in which `*` stands for any run of characters, none included.
@@ -73,9 +78,12 @@ impl Test {
         let value = value.filter(|value| !value.is_null());
         let text = value.and_then(Value::as_str);
         match self {
-            Self::Contains(element) => {
-                value.is_some_and(|value| claims::listed(value).any(|listed| listed == element))
-            }
+            Self::Contains {
+                element,
+                text_means,
+            } => value.is_some_and(|value| {
+                claims::listed(value, *text_means).any(|listed| listed == element)
+            }),
             Self::Equals(wanted) => value == Some(wanted),
             Self::Glob(pattern) => {
                 text.is_some_and(|text| fits(pattern.as_bytes(), text.as_bytes()))
@@ -128,6 +136,10 @@ mod tests {
         )
         .unwrap();
         let text = |text: &str| String::from(text);
+        let contains = |element: &str, text_means| Test::Contains {
+            element: element.into(),
+            text_means,
+        };
         let cases = [
             ("sub", Test::Equals("alice".into()), true),
             ("sub", Test::Equals("Alice".into()), false),
@@ -137,10 +149,12 @@ mod tests {
             ("groups", Test::Equals("dev".into()), false),
             ("sub", Test::OneOf(vec!["bob".into(), "alice".into()]), true),
             ("missing", Test::OneOf(vec![Value::Null]), false),
-            ("groups", Test::Contains(text("ops")), true),
-            ("groups", Test::Contains(text("op")), false),
-            ("scope", Test::Contains(text("write")), true),
-            ("level", Test::Contains(text("3")), false),
+            ("groups", contains("ops", Text::Element), true),
+            ("groups", contains("op", Text::Words), false),
+            ("scope", contains("write", Text::Words), true),
+            ("scope", contains("write", Text::Element), false),
+            ("sub", contains("alice", Text::Element), true),
+            ("level", contains("3", Text::Element), false),
             ("sub", Test::Prefix(text("ali")), true),
             ("sub", Test::Prefix(text("lic")), false),
             ("sub", Test::Glob(text("a*e")), true),

@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use serde_json::Value;
 
+use crate::condition::Condition;
 use crate::headers::IdentityHeaders;
 use crate::identity::IdentityRule;
 use crate::json;
@@ -57,6 +58,10 @@ pub struct Provider {
     pub tokens: Vec<TokenSource>,
     /// Leeway for `exp`, `nbf` and `iat`.
     pub clock_skew: Duration,
+    /// The longest time from `iat` to `exp`.
+    pub max_lifetime: Option<Duration>,
+    /// Conditions on claims that hold of every token that is believed.
+    pub required_claims: Vec<Condition>,
     /// Who the callers of this provider are; the first match decides.
     pub identities: Vec<IdentityRule>,
 }

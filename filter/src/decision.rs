@@ -20,6 +20,8 @@ pub enum Denial {
     AlgorithmRefused,
     /// The token is for somebody else.
     AudienceMismatch,
+    /// A claim is not what the provider's configuration requires.
+    ClaimMismatch,
     /// `:method` or another header without which nothing can be judged is missing, repeated or no text.
     HeaderInvalid,
     /// `:authority` is missing, repeated or no plain host name.
@@ -44,6 +46,8 @@ pub enum Denial {
     TokenAmbiguous,
     /// The token is over.
     TokenExpired,
+    /// The token was made to live longer than its provider's tokens may.
+    TokenLifetimeRefused,
     /// Not a compact JWS with a claims set, or a required claim is missing or of another type.
     TokenMalformed,
     /// There is no credential, and the request needs one.
@@ -66,11 +70,13 @@ impl Denial {
             Self::HeaderInvalid | Self::HostInvalid | Self::PathAmbiguous => 400,
             Self::AlgorithmRefused
             | Self::AudienceMismatch
+            | Self::ClaimMismatch
             | Self::IssuerUnknown
             | Self::KeyUnknown
             | Self::SignatureInvalid
             | Self::TokenAmbiguous
             | Self::TokenExpired
+            | Self::TokenLifetimeRefused
             | Self::TokenMalformed
             | Self::TokenMissing
             | Self::TokenNotYetValid
@@ -120,9 +126,11 @@ impl From<Refusal> for Denial {
         match refusal {
             Refusal::Algorithm => Self::AlgorithmRefused,
             Refusal::Audience => Self::AudienceMismatch,
+            Refusal::Claim => Self::ClaimMismatch,
             Refusal::Expired => Self::TokenExpired,
             Refusal::Key => Self::KeyUnknown,
             Refusal::KeysUnavailable => Self::KeysUnavailable,
+            Refusal::Lifetime => Self::TokenLifetimeRefused,
             Refusal::Malformed => Self::TokenMalformed,
             Refusal::NotYetValid => Self::TokenNotYetValid,
             Refusal::Signature => Self::SignatureInvalid,

@@ -7,7 +7,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::claims::{self, ClaimPath};
+use crate::claims::{self, ClaimPath, Text};
 use crate::condition::{Condition, Facts};
 
 /// A role's name: letters, digits and `._:/-`, so that a list of roles reads in one way only.
@@ -52,6 +52,8 @@ pub enum Gives {
     FromClaim {
         /// Where the list is.
         claim: ClaimPath,
+        /// What the claim means when it is a text.
+        text_means: Text,
         /// The only roles that may come from it.
         allow: BTreeSet<Role>,
     },
@@ -79,8 +81,13 @@ pub fn granted<'a>(grants: &'a [Grant], facts: &Facts<'_>) -> Granted<'a> {
                 result.roles.extend(roles);
                 result.grants.push(&grant.name);
             }
-            Gives::FromClaim { claim, allow } => {
-                let listed = facts.claims.at(claim).into_iter().flat_map(claims::listed);
+            Gives::FromClaim {
+                claim,
+                text_means,
+                allow,
+            } => {
+                let value = facts.claims.at(claim).into_iter();
+                let listed = value.flat_map(|value| claims::listed(value, *text_means));
                 for role in listed.filter_map(|name| allow.get(&Role::parse(name)?)) {
                     result.roles.insert(role);
                     if result.grants.len() == before {
@@ -167,7 +174,10 @@ mod tests {
             Grant {
                 when: vec![Condition {
                     fact: Fact::Claim(ClaimPath::parse("groups").unwrap()),
-                    test: Test::Contains("ops".into()),
+                    test: Test::Contains {
+                        element: "ops".into(),
+                        text_means: Text::Element,
+                    },
                 }],
                 ..grant("ops", Gives::Roles(roles(&["admin", "reader"])))
             },
@@ -189,6 +199,7 @@ mod tests {
             "g",
             Gives::FromClaim {
                 claim,
+                text_means: Text::Words,
                 allow: roles(&["reader", "writer"]),
             },
         )];

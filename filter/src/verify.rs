@@ -8,6 +8,7 @@ use alloc::string::String;
 use serde_json::Value;
 
 use crate::claims::Claims;
+use crate::condition::{Condition, Facts};
 use crate::config::Provider;
 use crate::jwks::KeySet;
 use crate::signature::Engine;
@@ -43,12 +44,16 @@ pub enum Refusal {
     Algorithm,
     /// It was made for somebody else.
     Audience,
+    /// A claim is not what the provider's configuration requires.
+    Claim,
     /// It is over.
     Expired,
     /// None of the provider's keys is the one it names.
     Key,
     /// The provider's keys are not there yet.
     KeysUnavailable,
+    /// It was made to live longer than the provider's tokens may.
+    Lifetime,
     /// A claim that must be there is missing, or is not of its type.
     Malformed,
     /// It begins in the future, or says that it was made there.
@@ -79,6 +84,7 @@ pub fn verify(
     }
     check_audience(provider, &claims)?;
     check_times(provider, &claims, now)?;
+    check_required(provider, &claims)?;
     let subject = match claims.top("sub") {
         Some(Value::String(subject)) if (1..=SUBJECT_LIMIT).contains(&subject.len()) => {
             subject.clone()
@@ -118,12 +124,33 @@ fn check_times(provider: &Provider, claims: &Claims, now: UnixTime) -> Result<()
     if now >= expires.saturating_add(skew) {
         return Err(Refusal::Expired);
     }
+    if let Some(limit) = provider.max_lifetime {
+        let made = instant(claims, "iat")?.ok_or(Refusal::Malformed)?;
+        if expires.saturating_sub(made) > limit.as_secs() {
+            return Err(Refusal::Lifetime);
+        }
+    }
     for name in ["nbf", "iat"] {
         if instant(claims, name)?.is_some_and(|begins| begins > now.saturating_add(skew)) {
             return Err(Refusal::NotYetValid);
         }
     }
     Ok(())
+}
+
+/// What a provider's tokens must say to be believed at all, whatever they are used for.
+fn check_required(provider: &Provider, claims: &Claims) -> Result<(), Refusal> {
+    let facts = Facts {
+        claims,
+        provider: &provider.name,
+        workload: None,
+    };
+    let holds = |condition: &Condition| condition.holds(&facts);
+    if provider.required_claims.iter().all(holds) {
+        Ok(())
+    } else {
+        Err(Refusal::Claim)
+    }
 }
 
 /// A claim that counts whole seconds since the epoch. Fractions and negative numbers are refused:

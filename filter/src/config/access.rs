@@ -9,6 +9,7 @@ use super::grant::{add_grants, build_condition};
 use super::provider::check_name;
 use super::rule::add_rules;
 use super::{ConfigError, Problem, Provider, wire};
+use crate::condition::Condition;
 use crate::grant::Grant;
 use crate::host::HostPattern;
 use crate::identity::{IdentityRule, Template};
@@ -23,17 +24,7 @@ pub(super) fn add_identities(
     let mut names = Names::new("identities");
     for (index, identity) in written.into_iter().enumerate() {
         let at = names.add(index, &identity.name)?;
-        let mut when = Vec::new();
-        for (index, condition) in identity.when.into_iter().enumerate() {
-            let at = format!("{at}.when[{index}]");
-            if condition.attribute.is_some() {
-                return Err(ConfigError::fields(
-                    format!("{at}.attribute"),
-                    "an identity is decided by claims alone: use `claim`; the provider is a field of its own",
-                ));
-            }
-            when.push(build_condition(&at, condition)?);
-        }
+        let when = build_claim_conditions(&format!("{at}.when"), identity.when)?;
         let workload = Template::parse(&identity.workload).ok_or_else(|| {
             ConfigError::value(format!("{at}.workload"), &identity.workload, TEMPLATES)
         })?;
@@ -52,6 +43,25 @@ pub(super) fn add_identities(
         });
     }
     Ok(())
+}
+
+/// Conditions where nothing but claims is known yet.
+pub(super) fn build_claim_conditions(
+    at: &str,
+    written: Vec<wire::Condition>,
+) -> Result<Vec<Condition>, ConfigError> {
+    let mut conditions = Vec::new();
+    for (index, condition) in written.into_iter().enumerate() {
+        let at = format!("{at}[{index}]");
+        if condition.attribute.is_some() {
+            return Err(ConfigError::fields(
+                format!("{at}.attribute"),
+                "only claims are known here: use `claim`; the provider is a field of its own",
+            ));
+        }
+        conditions.push(build_condition(&at, condition)?);
+    }
+    Ok(conditions)
 }
 
 pub(super) fn build_routes(

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::access::{Draft, Names, unknown_provider};
 use super::{ConfigError, Provider, wire};
-use crate::claims::ClaimPath;
+use crate::claims::{ClaimPath, Text};
 use crate::condition::{Condition, Fact, Test};
 use crate::grant::{Gives, Grant, Role};
 use crate::identity::Template;
@@ -53,10 +53,14 @@ pub(super) fn add_grants(
         };
         let gives = match (grant.roles, grant.roles_from) {
             (Some(roles), None) => Gives::Roles(build_roles(&format!("{at}.roles"), &roles)?),
-            (None, Some(from)) => Gives::FromClaim {
-                claim: build_claim(&format!("{at}.roles_from"), &from.claim)?,
-                allow: build_roles(&format!("{at}.roles_from.allow"), &from.allow)?,
-            },
+            (None, Some(from)) => {
+                let claim = build_claim(&format!("{at}.roles_from"), &from.claim)?;
+                Gives::FromClaim {
+                    text_means: text_means(&claim, from.words),
+                    claim,
+                    allow: build_roles(&format!("{at}.roles_from.allow"), &from.allow)?,
+                }
+            }
             _ => {
                 return Err(ConfigError::fields(
                     at,
@@ -124,8 +128,22 @@ pub(super) fn build_condition(
             "at least one value must be there",
         ));
     }
+    if written.words.is_some() && (written.contains.is_none() || written.claim.is_none()) {
+        return Err(ConfigError::fields(
+            format!("{at}.words"),
+            "says how `contains` reads the text of a claim; no other test reads a list",
+        ));
+    }
+    let text_means = match &fact {
+        Fact::Claim(path) => text_means(path, written.words),
+        Fact::Provider | Fact::Workload => Text::Element,
+    };
+    let contains = |element| Test::Contains {
+        element,
+        text_means,
+    };
     let tests: [Option<Test>; 6] = [
-        written.contains.map(Test::Contains),
+        written.contains.map(contains),
         written
             .equals
             .filter(|value| *value != Value::Null)
@@ -142,6 +160,14 @@ pub(super) fn build_condition(
             at,
             "exactly one of `contains`, `equals`, `glob`, `one_of`, `prefix` and `present` must be there",
         )),
+    }
+}
+
+fn text_means(claim: &ClaimPath, words: Option<bool>) -> Text {
+    match words {
+        None => claim.text_means(),
+        Some(true) => Text::Words,
+        Some(false) => Text::Element,
     }
 }
 

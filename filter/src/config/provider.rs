@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::access::build_claim_conditions;
 use super::{ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, wire};
 use crate::headers::{self, IdentityHeaders};
 use crate::host::Host;
@@ -60,6 +61,16 @@ fn build_one(
             60,
         ));
     }
+    if let Some(seconds) = written.max_lifetime_seconds
+        && !(1..=LIFETIME_LIMIT).contains(&seconds)
+    {
+        return Err(ConfigError::range(
+            format!("{at}.max_lifetime_seconds"),
+            seconds,
+            1,
+            LIFETIME_LIMIT,
+        ));
+    }
     if written.tokens.is_empty() {
         return Err(ConfigError::fields(
             format!("{at}.tokens"),
@@ -82,6 +93,10 @@ fn build_one(
         algorithms: written.algorithms,
         tokens,
         clock_skew: Duration::from_secs(written.clock_skew_seconds.into()),
+        max_lifetime: written
+            .max_lifetime_seconds
+            .map(|seconds| Duration::from_secs(seconds.into())),
+        required_claims: build_claim_conditions(&format!("{at}.required_claims"), written.required_claims)?,
         identities: Vec::new(),
     })
 }
@@ -246,5 +261,7 @@ pub(super) fn check_name(at: &str, name: &str) -> Result<(), ConfigError> {
     }
 }
 
+/// A year: a token that lives longer is a password.
+const LIFETIME_LIMIT: u32 = 365 * 86_400;
 const ISSUERS: &str = "1 to 512 visible ASCII characters without `#`, `,`, `%` and quotes; it is \
     compared byte for byte with iss";

@@ -187,6 +187,26 @@ fn errors_name_the_place_the_value_and_what_is_allowed() {
             "providers[0].clock_skew_seconds: invalid value: integer `-1`",
         ),
         (
+            "/providers/0/max_lifetime_seconds",
+            json!(0),
+            "providers[0].max_lifetime_seconds: is 0, 1 to 31536000 are allowed",
+        ),
+        (
+            "/providers/0/required_claims",
+            json!([{"attribute": "provider", "equals": "okta"}]),
+            "providers[0].required_claims[0].attribute: only claims are known here",
+        ),
+        (
+            "/providers/0/required_claims",
+            json!([{"claim": "a"}]),
+            "providers[0].required_claims[0]: exactly one of `contains`",
+        ),
+        (
+            "/grants/0/when/0",
+            json!({"claim": "a", "equals": "b", "words": true}),
+            "grants[0].when[0].words: says how `contains` reads",
+        ),
+        (
             "/providers/0/jwks",
             json!({}),
             "providers[0].jwks: either `inline`, or `cluster` and `uri`",
@@ -299,7 +319,7 @@ fn errors_name_the_place_the_value_and_what_is_allowed() {
         (
             "/identities/0/when/0",
             json!({"attribute": "workload", "present": true}),
-            "identities[0].when[0].attribute: an identity is decided by claims",
+            "identities[0].when[0].attribute: only claims are known here",
         ),
         (
             "/grants/0/namespace",

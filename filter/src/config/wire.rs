@@ -37,6 +37,9 @@ pub(super) struct Provider {
     pub(super) tokens: Vec<Token>,
     #[serde(default = "sixty")]
     pub(super) clock_skew_seconds: u32,
+    pub(super) max_lifetime_seconds: Option<u32>,
+    #[serde(default)]
+    pub(super) required_claims: Vec<Condition>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,6 +101,7 @@ pub(super) struct Grant {
 pub(super) struct RolesFrom {
     pub(super) claim: String,
     pub(super) allow: Vec<String>,
+    pub(super) words: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,6 +115,7 @@ pub(super) struct Condition {
     pub(super) one_of: Option<Vec<Value>>,
     pub(super) prefix: Option<String>,
     pub(super) present: Option<bool>,
+    pub(super) words: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -22,6 +22,9 @@ fn config() -> Config {
             {"name": "strict", "issuer": "https://strict.test", "audiences": ["api"], "algorithms": ["ES256"],
              "jwks": keys(&[RSA.jwk(), OTHER_EC.jwk()]), "clock_skew_seconds": 0,
              "tokens": [{"header": "x-token"}]},
+            {"name": "picky", "issuer": "https://picky.test", "audiences": ["api"], "algorithms": ["ES256"],
+             "jwks": keys(&[EC.jwk()]), "max_lifetime_seconds": 600,
+             "required_claims": [{"claim": "kind", "equals": "access"}, {"claim": "cnf", "present": false}]},
             {"name": "far", "issuer": "https://far.test", "audiences": ["api"], "algorithms": ["RS256"],
              "jwks": {"cluster": "c", "uri": "https://far.test/keys"}}],
         "namespaces": [{"name": "n", "routes": [{"host": "a.test"}]}],
@@ -357,6 +360,54 @@ fn an_issuer_is_judged_by_its_own_rules_alone() {
         check("x-token", &RSA.token(&claims())),
         Some(Denial::TokenSourceRefused)
     );
+}
+
+#[test]
+fn lifetime_and_claims_are_judged_where_the_provider_asks_for_it() {
+    let cases = [
+        ("all well", json!({}), None),
+        (
+            "ten minutes",
+            json!({"iat": NOW - 300, "exp": NOW + 300}),
+            None,
+        ),
+        (
+            "made to live longer",
+            json!({"iat": NOW - 301, "exp": NOW + 300}),
+            Some(Denial::TokenLifetimeRefused),
+        ),
+        (
+            "life without a beginning",
+            json!({"iat": null}),
+            Some(Denial::TokenMalformed),
+        ),
+        (
+            "required claim is missing",
+            json!({"kind": null}),
+            Some(Denial::ClaimMismatch),
+        ),
+        (
+            "required claim is another",
+            json!({"kind": "refresh"}),
+            Some(Denial::ClaimMismatch),
+        ),
+        (
+            "claim that must not be there",
+            json!({"cnf": {"x5t#S256": "a"}}),
+            Some(Denial::ClaimMismatch),
+        ),
+    ];
+    for (name, changes, want) in cases {
+        let mut all = json!({"iss": "https://picky.test", "kind": "access"});
+        all.as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        assert_eq!(
+            check("authorization", &EC.token(&with(&all))),
+            want,
+            "{name}"
+        );
+    }
 }
 
 #[test]
