@@ -1,7 +1,7 @@
 //! The filter's configuration: JSON (the WasmPlugin's `pluginConfig`) to a validated [`Config`].
 //!
 //! A document is taken whole or refused with the place, the value and what is allowed. What this
-//! version does not do (presets, cookies, shadow mode) is refused too: nothing is accepted and then
+//! version does not do (shadow mode and others) is refused too: nothing is accepted and then
 //! ignored. `docs/filter.md` is the reference.
 
 use alloc::rc::Rc;
@@ -92,13 +92,21 @@ pub struct RemoteKeys {
     pub timeout: Duration,
 }
 
-/// A header that may hold a credential.
+/// Where a credential may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenSource {
-    /// The header's name, in lower case.
-    pub header: String,
-    /// The scheme before the token (RFC 9110 section 11.4); without one the value is the token.
-    pub scheme: Option<String>,
+pub enum TokenSource {
+    /// In a cookie.
+    Cookie {
+        /// The cookie's name; letter case counts.
+        name: String,
+    },
+    /// In a header.
+    Header {
+        /// The header's name, in lower case.
+        name: String,
+        /// The scheme before the token (RFC 9110 section 11.4); without one the value is the token.
+        scheme: Option<String>,
+    },
 }
 
 impl Config {
@@ -152,12 +160,11 @@ impl Config {
             document.policy,
             &providers,
         )?;
-        let token_headers = providers.iter().flat_map(|provider| &provider.tokens);
-        let token_headers = token_headers.map(|source| source.header.clone()).collect();
         let headers = if document.headers.forward_token {
             headers
         } else {
-            headers.removing(token_headers)
+            let sources = providers.iter().flat_map(|provider| &provider.tokens);
+            headers.removing(sources.cloned().collect())
         };
         Ok(Self {
             providers: providers.into_iter().map(Rc::new).collect(),

@@ -5,6 +5,7 @@
 use alloc::rc::Rc;
 
 use crate::config::{Provider, TokenSource};
+use crate::cookie;
 use crate::decision::Denial;
 use crate::headers::Headers;
 
@@ -31,15 +32,11 @@ pub fn find<'a>(
         if sources.clone().take(index).any(|earlier| earlier == source) {
             continue;
         }
-        let mut values = headers.all(&source.header);
-        let Some(value) = values.next() else {
-            continue;
+        let read = match source {
+            TokenSource::Cookie { name } => in_cookie(headers, name),
+            TokenSource::Header { name, scheme } => in_header(headers, name, scheme.as_deref()),
         };
-        // Even when only one of them is a token: servers differ in which one they take.
-        if values.next().is_some() {
-            return Err(Denial::TokenAmbiguous);
-        }
-        let Some(token) = read(value, source)? else {
+        let Some(token) = read? else {
             continue;
         };
         if found.replace(Credential { token, source }).is_some() {
@@ -49,9 +46,34 @@ pub fn find<'a>(
     Ok(found)
 }
 
-/// The token in the value of a header; nothing when the value is of another scheme.
-fn read<'a>(value: &'a [u8], source: &TokenSource) -> Result<Option<&'a str>, Denial> {
-    let token = match &source.scheme {
+/// The token in a cookie.
+fn in_cookie<'a>(headers: &'a Headers, name: &'a str) -> Result<Option<&'a str>, Denial> {
+    let all = || headers.all("cookie");
+    let mut values = all().flat_map(|header| cookie::values(header, name));
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() || all().any(|header| cookie::is_ambiguous(header, name)) {
+        return Err(Denial::TokenAmbiguous);
+    }
+    text(value).map(Some)
+}
+
+/// The token in a header; nothing when its value is of another scheme.
+fn in_header<'a>(
+    headers: &'a Headers,
+    name: &'a str,
+    scheme: Option<&str>,
+) -> Result<Option<&'a str>, Denial> {
+    let mut values = headers.all(name);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    // Even when only one of them is a token: servers differ in which one they take.
+    if values.next().is_some() {
+        return Err(Denial::TokenAmbiguous);
+    }
+    let token = match scheme {
         None => value,
         Some(scheme) => {
             let (front, rest) = value.split_at(scheme.len().min(value.len()));
@@ -66,12 +88,16 @@ fn read<'a>(value: &'a [u8], source: &TokenSource) -> Result<Option<&'a str>, De
             }
         }
     };
+    text(token).map(Some)
+}
+
+fn text(token: &[u8]) -> Result<&str, Denial> {
     if token.contains(&b',') {
         return Err(Denial::TokenAmbiguous);
     }
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     match core::str::from_utf8(token) {
-        Ok(text) if !text.is_empty() && token.iter().all(is_token) => Ok(Some(text)),
+        Ok(text) if !text.is_empty() && token.iter().all(is_token) => Ok(text),
         _ => Err(Denial::TokenMalformed),
     }
 }
@@ -91,7 +117,7 @@ mod tests {
                  "jwks":{"cluster":"c","uri":"https://a/k"}},
                 {"name":"b","issuer":"https://b","audiences":["x"],"algorithms":["ES256"],
                  "jwks":{"cluster":"c","uri":"https://b/k"},
-                 "tokens":[{"header":"Authorization","scheme":"Bearer"},{"header":"X-Token"}]}],
+                 "tokens":[{"header":"Authorization","scheme":"Bearer"},{"header":"X-Token"},{"cookie":"session"}]}],
                 "namespaces":[],"policy":{"rules":[]}}"#,
         )
         .unwrap();
@@ -186,6 +212,67 @@ mod tests {
                 malformed,
             ),
             ("empty header of its own", &[("x-token", b"")], malformed),
+            (
+                "cookie",
+                &[("cookie", b"a=1; session=a.b.c; d=e")],
+                Ok(Some("a.b.c")),
+            ),
+            (
+                "cookies in several fields",
+                &[("cookie", b"a=1"), ("cookie", b"session=a.b.c")],
+                Ok(Some("a.b.c")),
+            ),
+            (
+                "no cookie of the name",
+                &[("cookie", b"Session=a.b.c; sessions=a.b.c")],
+                Ok(None),
+            ),
+            (
+                "same cookie twice",
+                &[("cookie", b"session=a.b.c; session=a.b.c")],
+                ambiguous,
+            ),
+            (
+                "same cookie in two fields",
+                &[("cookie", b"session=a.b.c"), ("cookie", b"session=")],
+                ambiguous,
+            ),
+            (
+                "cookie and header",
+                &[("cookie", b"session=a.b.c"), ("authorization", b"Bearer a")],
+                ambiguous,
+            ),
+            (
+                "cookie within quotes",
+                &[("cookie", b"a=\"; session=a.b.c; b=\"")],
+                ambiguous,
+            ),
+            (
+                "second cookie behind a comma",
+                &[("cookie", b"session=a.b.c; b=1, session=d.e.f")],
+                ambiguous,
+            ),
+            ("empty cookie", &[("cookie", b"session=")], malformed),
+            (
+                "cookie without a value",
+                &[("cookie", b"session")],
+                malformed,
+            ),
+            (
+                "quoted cookie",
+                &[("cookie", b"session=\"a.b.c\"")],
+                malformed,
+            ),
+            (
+                "space in a cookie",
+                &[("cookie", b"session= a.b.c")],
+                malformed,
+            ),
+            (
+                "cookie that is not utf-8",
+                &[("cookie", b"session=\xff")],
+                malformed,
+            ),
         ];
         for (name, headers, want) in cases {
             assert_eq!(

@@ -7,6 +7,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::config::TokenSource;
+use crate::cookie;
+
 /// The request headers as the gateway has them: names in lower case, pseudo-headers among them, every
 /// value of a repeated header on its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,6 +69,19 @@ impl Headers {
         });
     }
 
+    /// Puts what `rewritten` gives in place of each value of a header; an empty one goes away.
+    fn rewrite(&mut self, name: &str, rewritten: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        self.0.retain_mut(|(other, value)| {
+            if other.eq_ignore_ascii_case(name)
+                && let Some(new) = rewritten(value)
+            {
+                *value = new;
+                return !value.is_empty();
+            }
+            true
+        });
+    }
+
     fn remove(&mut self, is_removed: impl Fn(&str) -> bool) {
         self.0.retain(|(name, _)| !is_removed(name));
     }
@@ -76,6 +92,7 @@ impl Headers {
 pub struct IdentityHeaders {
     prefix: String,
     removed: Vec<String>,
+    removed_cookies: Vec<String>,
 }
 
 impl IdentityHeaders {
@@ -95,13 +112,20 @@ impl IdentityHeaders {
         is_usable.then(|| Self {
             prefix: prefix.into(),
             removed: Vec::new(),
+            removed_cookies: Vec::new(),
         })
     }
 
-    /// The same, removing these headers before a request goes on.
+    /// The same, removing the credentials of these sources before a request goes on.
     #[must_use]
-    pub fn removing(self, removed: Vec<String>) -> Self {
-        Self { removed, ..self }
+    pub fn removing(mut self, sources: Vec<TokenSource>) -> Self {
+        for source in sources {
+            match source {
+                TokenSource::Cookie { name } => self.removed_cookies.push(name),
+                TokenSource::Header { name, .. } => self.removed.push(name),
+            }
+        }
+        self
     }
 
     /// Whether only the filter may set the header `name`. `_` counts as `-`: many servers hand both to
@@ -128,8 +152,11 @@ impl IdentityHeaders {
         headers.remove(|name| self.is_identity(name));
     }
 
-    /// Removes the headers that hold credentials, where they are not to be forwarded.
+    /// Removes the headers and cookies that hold credentials, where they are not to be forwarded.
     pub fn remove_credentials(&self, headers: &mut Headers) {
+        headers.rewrite("cookie", |value| {
+            cookie::without(value, &self.removed_cookies)
+        });
         headers.remove(|name| {
             self.removed
                 .iter()
@@ -235,10 +262,20 @@ mod tests {
     #[test]
     fn credentials_are_removed_by_name() {
         let identity = IdentityHeaders::new("x-identity-").unwrap();
-        let identity = identity.removing(vec!["authorization".into(), "x-token".into()]);
+        let header = |name: &str| TokenSource::Header {
+            name: name.into(),
+            scheme: None,
+        };
+        let cookie = TokenSource::Cookie { name: "s".into() };
+        let identity = identity.removing(vec![header("authorization"), header("x-token"), cookie]);
         let mut headers = headers(&["authorization", "x-token", "Authorization", "x-tokens"]);
+        for value in ["a=1; s=2", "s=3", "", "b=4;  c=5"] {
+            headers.0.push(("Cookie".into(), value.into()));
+        }
         identity.remove_credentials(&mut headers);
-        assert_eq!(names(&headers), ["x-tokens"]);
+        assert_eq!(names(&headers), ["x-tokens", "Cookie", "Cookie", "Cookie"]);
+        let cookies: Vec<_> = headers.all("cookie").collect();
+        assert_eq!(cookies, [&b"a=1"[..], b"", b"b=4;  c=5"]);
     }
 
     #[test]

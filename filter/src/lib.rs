@@ -4,7 +4,7 @@
 //! 1. [`headers`] strips every identity header that the client sent, whatever happens later.
 //! 2. [`host`] and [`path`] bring the target into one form, or refuse it.
 //! 3. [`namespace`] finds whose request it is.
-//! 4. [`credential`] finds the one credential, [`token`] and [`claims`] read it.
+//! 4. [`credential`] finds the one credential, in a header or a [`cookie`], [`token`] and [`claims`] read it.
 //! 5. [`verify`] checks it with the keys of its issuer ([`jwks`], [`keyring`], [`refresh`]) and an
 //!    engine ([`signature`]).
 //! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace.
@@ -28,6 +28,7 @@ pub mod base64url;
 pub mod claims;
 pub mod condition;
 pub mod config;
+pub mod cookie;
 pub mod credential;
 pub mod decision;
 pub mod gate;

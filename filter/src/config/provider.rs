@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::access::build_claim_conditions;
 use super::{ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, wire};
+use crate::cookie;
 use crate::headers::{self, IdentityHeaders};
 use crate::host::Host;
 
@@ -96,7 +97,10 @@ fn build_one(
         max_lifetime: written
             .max_lifetime_seconds
             .map(|seconds| Duration::from_secs(seconds.into())),
-        required_claims: build_claim_conditions(&format!("{at}.required_claims"), written.required_claims)?,
+        required_claims: build_claim_conditions(
+            &format!("{at}.required_claims"),
+            written.required_claims,
+        )?,
         identities: Vec::new(),
     })
 }
@@ -128,16 +132,17 @@ fn check_differ(
     }
     // One header value must not be two different tokens, depending on who reads it.
     for source in &provider.tokens {
-        let same_header = |earlier: &&TokenSource| earlier.header == source.header;
-        if other
-            .tokens
-            .iter()
-            .find(same_header)
-            .is_some_and(|earlier| earlier != source)
-        {
+        let TokenSource::Header { name, .. } = source else {
+            continue;
+        };
+        let differs = |earlier: &TokenSource| {
+            matches!(earlier, TokenSource::Header { name: other, .. } if other == name)
+                && earlier != source
+        };
+        if other.tokens.iter().any(differs) {
             return duplicate(
                 "tokens",
-                &source.header,
+                name,
                 "with another scheme: a header is read in one way",
             );
         }
@@ -150,7 +155,27 @@ fn token_source(
     written: wire::Token,
     headers: &IdentityHeaders,
 ) -> Result<TokenSource, ConfigError> {
-    let header = written.header.to_ascii_lowercase();
+    let written_header = match (written.header, written.cookie) {
+        (Some(header), None) => header,
+        (None, Some(name)) if written.scheme.is_none() => {
+            return if cookie::is_cookie_name(&name) {
+                Ok(TokenSource::Cookie { name })
+            } else {
+                Err(ConfigError::value(
+                    format!("{at}.cookie"),
+                    &name,
+                    "the name of a cookie: 1 to 64 letters, digits and !#$%&'*+-.^_`|~",
+                ))
+            };
+        }
+        _ => {
+            return Err(ConfigError::fields(
+                at,
+                "either `header` (with or without `scheme`) or `cookie` must be there",
+            ));
+        }
+    };
+    let header = written_header.to_ascii_lowercase();
     let is_usable = headers::is_header_name(&header)
         && !headers.is_identity(&header)
         && !matches!(
@@ -160,8 +185,9 @@ fn token_source(
     if !is_usable {
         return Err(ConfigError::value(
             format!("{at}.header"),
-            &written.header,
-            "the name of a request header, and not one that the filter sets or that HTTP itself needs",
+            &written_header,
+            "the name of a request header, and not one that the filter sets or that HTTP itself needs; \
+             for a cookie use `cookie: NAME`",
         ));
     }
     if let Some(scheme) = &written.scheme {
@@ -174,8 +200,8 @@ fn token_source(
             ));
         }
     }
-    Ok(TokenSource {
-        header,
+    Ok(TokenSource::Header {
+        name: header,
         scheme: written.scheme,
     })
 }

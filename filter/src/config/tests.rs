@@ -47,8 +47,8 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.token_limit, 16_384);
     let okta = &config.providers[0];
     assert_eq!(okta.clock_skew, Duration::from_secs(60));
-    let bearer = TokenSource {
-        header: "authorization".into(),
+    let bearer = TokenSource::Header {
+        name: "authorization".into(),
         scheme: Some("Bearer".into()),
     };
     assert_eq!(okta.tokens, [bearer]);
@@ -70,8 +70,8 @@ fn defaults_are_the_documented_ones() {
     );
     assert_eq!(
         config.providers[1].tokens,
-        [TokenSource {
-            header: "x-token".into(),
+        [TokenSource::Header {
+            name: "x-token".into(),
             scheme: None
         }]
     );
@@ -90,11 +90,6 @@ fn what_this_version_does_not_do_is_refused_by_name() {
             "/providers/0/accounts",
             json!(["1"]),
             "providers[0].accounts: unknown field `accounts`",
-        ),
-        (
-            "/providers/0/tokens",
-            json!([{"cookie": "session"}]),
-            "providers[0].tokens[0].cookie: unknown field `cookie`, expected `header` or `scheme`",
         ),
         (
             "/policy/mode",
@@ -265,6 +260,26 @@ fn errors_name_the_place_the_value_and_what_is_allowed() {
             "/providers/0/tokens",
             json!([{"header": "cookie"}]),
             "providers[0].tokens[0].header: is \"cookie\"",
+        ),
+        (
+            "/providers/0/tokens",
+            json!([{"cookie": "a b"}]),
+            "providers[0].tokens[0].cookie: is \"a b\", allowed is the name of a cookie",
+        ),
+        (
+            "/providers/0/tokens",
+            json!([{"cookie": "a", "scheme": "Bearer"}]),
+            "providers[0].tokens[0]: either `header` (with or without `scheme`) or `cookie`",
+        ),
+        (
+            "/providers/0/tokens",
+            json!([{"cookie": "a", "header": "b"}]),
+            "providers[0].tokens[0]: either `header`",
+        ),
+        (
+            "/providers/0/tokens",
+            json!([{}]),
+            "providers[0].tokens[0]: either `header`",
         ),
         (
             "/providers/0/tokens",

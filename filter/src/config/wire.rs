@@ -55,7 +55,8 @@ pub(super) struct Jwks {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Token {
-    pub(super) header: String,
+    pub(super) cookie: Option<String>,
+    pub(super) header: Option<String>,
     pub(super) scheme: Option<String>,
 }
 
@@ -198,7 +199,8 @@ impl Default for Limits {
 
 fn bearer_in_authorization() -> Vec<Token> {
     vec![Token {
-        header: "authorization".into(),
+        cookie: None,
+        header: Some("authorization".into()),
         scheme: Some("Bearer".into()),
     }]
 }
