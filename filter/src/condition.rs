@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde_json::Value;
 
 use crate::claims::{self, ClaimPath, Claims, Text};
+use crate::identity;
 
 /// What must hold of one fact.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub enum Test {
     Equals(Value),
     /// The text fits a pattern in which `*` stands for any run of characters, none included.
     Glob(String),
+    /// The text is a SPIFFE id in this trust domain.
+    InTrustDomain(String),
     /// The value is one of these.
     OneOf(Vec<Value>),
     /// The text begins so.
@@ -88,6 +91,9 @@ impl Test {
             Self::Glob(pattern) => {
                 text.is_some_and(|text| fits(pattern.as_bytes(), text.as_bytes()))
             }
+            Self::InTrustDomain(domain) => {
+                text.is_some_and(|text| identity::is_in_trust_domain(text, domain))
+            }
             Self::OneOf(wanted) => value.is_some_and(|value| wanted.contains(value)),
             Self::Prefix(prefix) => text.is_some_and(|text| text.starts_with(prefix.as_str())),
             Self::Present(wanted) => value.is_some() == *wanted,
@@ -97,7 +103,7 @@ impl Test {
 
 /// Whether `text` fits `pattern`. Only the last `*` is ever tried again, so the work is bounded by the
 /// product of both lengths.
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn fits(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {

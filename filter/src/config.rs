@@ -11,7 +11,8 @@ use core::time::Duration;
 
 use serde_json::Value;
 
-use crate::condition::Condition;
+use crate::claims::ClaimPath;
+use crate::condition::{Condition, Test};
 use crate::headers::IdentityHeaders;
 use crate::identity::IdentityRule;
 use crate::json;
@@ -22,6 +23,7 @@ use crate::token::Algorithm;
 mod access;
 mod error;
 mod grant;
+mod preset;
 mod provider;
 mod rule;
 mod wire;
@@ -50,6 +52,8 @@ pub struct Provider {
     pub issuer: String,
     /// A token must be for one of these.
     pub audiences: Vec<String>,
+    /// Where a token says whom it is for.
+    pub audience_claim: AudienceClaim,
     /// A token must be signed with one of these.
     pub algorithms: Vec<Algorithm>,
     /// Where the keys come from.
@@ -62,8 +66,44 @@ pub struct Provider {
     pub max_lifetime: Option<Duration>,
     /// Conditions on claims that hold of every token that is believed.
     pub required_claims: Vec<Condition>,
+    /// Whether a token that has no room for the caller's groups is refused: something asks for them.
+    pub refuses_groups_overage: bool,
+    /// An issuer of the same house whose tokens nobody but itself can read.
+    pub opaque_issuer: Option<String>,
+    /// Claims on which alone no identity and no grant may rest.
+    pub weak_claims: Vec<ClaimPath>,
     /// Who the callers of this provider are; the first match decides.
     pub identities: Vec<IdentityRule>,
+}
+
+impl Provider {
+    /// Whether `sub` of every token that is believed is a SPIFFE id.
+    fn has_spiffe_subjects(&self) -> bool {
+        self.required_claims
+            .iter()
+            .any(|condition| matches!(condition.test, Test::InTrustDomain(_)))
+    }
+}
+
+/// Where a token says whom it is for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum AudienceClaim {
+    /// `aud` (RFC 7519 section 4.1.3).
+    #[default]
+    Aud,
+    /// `client_id`: Cognito's access tokens have no `aud`.
+    ClientId,
+}
+
+impl AudienceClaim {
+    /// The claim's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aud => "aud",
+            Self::ClientId => "client_id",
+        }
+    }
 }
 
 /// Where a provider's keys come from.
@@ -152,7 +192,13 @@ impl Config {
                 61_440,
             ));
         }
+        let group_readers = preset::group_readers(&document);
         let mut providers = provider::build(document.providers, &headers)?;
+        for provider in &mut providers {
+            let is_it =
+                |name: &Option<String>| name.as_ref().is_none_or(|name| *name == provider.name);
+            provider.refuses_groups_overage &= group_readers.iter().any(is_it);
+        }
         access::add_identities(document.identities, &mut providers)?;
         let routes = access::build_routes(
             document.namespaces,

@@ -22,6 +22,8 @@ pub enum Denial {
     AudienceMismatch,
     /// A claim is not what the provider's configuration requires.
     ClaimMismatch,
+    /// The caller has more groups than the token has room for, and what it may do depends on them.
+    GroupsOverage,
     /// `:method` or another header without which nothing can be judged is missing, repeated or no text.
     HeaderInvalid,
     /// `:authority` is missing, repeated or no plain host name.
@@ -54,6 +56,8 @@ pub enum Denial {
     TokenMissing,
     /// The token is not valid yet, or says that it was made in the future.
     TokenNotYetValid,
+    /// The token is of an issuer whose tokens nobody but itself can read.
+    TokenOpaque,
     /// The token stands where its provider does not allow it.
     TokenSourceRefused,
     /// The token or its header is larger than allowed.
@@ -80,10 +84,13 @@ impl Denial {
             | Self::TokenMalformed
             | Self::TokenMissing
             | Self::TokenNotYetValid
+            | Self::TokenOpaque
             | Self::TokenSourceRefused
             | Self::TokenTooLarge
             | Self::TokenTypeRefused => 401,
-            Self::NamespaceUnknown | Self::RuleDenied | Self::RuleMissing => 403,
+            Self::GroupsOverage | Self::NamespaceUnknown | Self::RuleDenied | Self::RuleMissing => {
+                403
+            }
             Self::KeysUnavailable => 503,
         }
     }
@@ -128,6 +135,7 @@ impl From<Refusal> for Denial {
             Refusal::Audience => Self::AudienceMismatch,
             Refusal::Claim => Self::ClaimMismatch,
             Refusal::Expired => Self::TokenExpired,
+            Refusal::GroupsOverage => Self::GroupsOverage,
             Refusal::Key => Self::KeyUnknown,
             Refusal::KeysUnavailable => Self::KeysUnavailable,
             Refusal::Lifetime => Self::TokenLifetimeRefused,

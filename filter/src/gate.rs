@@ -188,15 +188,20 @@ fn authenticate<'a>(
     };
     let jws = Jws::parse(credential.token, config.token_limit)?;
     let claims = Claims::parse(jws.payload()).map_err(|_refused| Denial::TokenMalformed)?;
-    let issuer = claims
-        .top("iss")
-        .and_then(|issuer| issuer.as_str())
-        .ok_or(Denial::TokenMalformed)?;
+    let issuer = verify::issuer(&claims).ok_or(Denial::TokenMalformed)?;
     let provider = config
         .providers
         .iter()
         .find(|provider| provider.issuer == issuer)
-        .ok_or(Denial::IssuerUnknown)?;
+        .ok_or_else(|| {
+            let opaque =
+                |provider: &Rc<Provider>| provider.opaque_issuer.as_deref() == Some(issuer);
+            if config.providers.iter().any(opaque) {
+                Denial::TokenOpaque
+            } else {
+                Denial::IssuerUnknown
+            }
+        })?;
     if !provider.tokens.contains(credential.source) {
         return Err(Denial::TokenSourceRefused);
     }

@@ -54,6 +54,8 @@ pub struct Template(Vec<Piece>);
 enum Piece {
     Claim(ClaimPath),
     Literal(String),
+    /// `sub`, unescaped.
+    Subject,
 }
 
 impl Template {
@@ -102,6 +104,20 @@ impl Template {
         Some(Self(pieces))
     }
 
+    /// The subject as it is. Only for a provider whose subjects are SPIFFE ids.
+    #[must_use]
+    pub fn subject() -> Self {
+        Self(alloc::vec![Piece::Subject])
+    }
+
+    /// The claims that it takes values from, besides `sub` as it is.
+    pub fn claims(&self) -> impl Iterator<Item = &ClaimPath> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Claim(path) => Some(path),
+            Piece::Literal(_) | Piece::Subject => None,
+        })
+    }
+
     /// The id for these claims; nothing when a claim is missing, is neither text nor integer, is
     /// empty or too long.
     fn fill(&self, claims: &Claims) -> Option<String> {
@@ -109,6 +125,7 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => id.push_str(text),
+                Piece::Subject => id.push_str(claims.top("sub").and_then(Value::as_str)?),
                 Piece::Claim(path) => match claims.at(path)? {
                     Value::String(text) if (1..=VALUE_LIMIT).contains(&text.len()) => {
                         id.push_str(&escaped(text));
@@ -122,6 +139,25 @@ impl Template {
         }
         (id.len() <= ID_LIMIT).then_some(id)
     }
+}
+
+/// Whether `text` is a SPIFFE id with a path, in exactly this trust domain (SPIFFE-ID section 2).
+#[must_use]
+pub fn is_in_trust_domain(text: &str, domain: &str) -> bool {
+    let path = text
+        .strip_prefix("spiffe://")
+        .and_then(|rest| rest.strip_prefix(domain));
+    path.is_some_and(|path| path.starts_with('/'))
+        && text.len() <= ID_LIMIT
+        && !text.contains('{')
+        && Template::parse(text).is_some()
+}
+
+/// The trust domain of a SPIFFE id, as `spiffe://DOMAIN`. The rest of the id is not looked at.
+#[must_use]
+pub fn trust_domain(text: &str) -> Option<&str> {
+    let slash = text.strip_prefix("spiffe://")?.find('/')?;
+    text.get(.."spiffe://".len() + slash)
 }
 
 /// Letters, digits and `-` stay, a `.` stays where it is not first, and every other byte becomes `_`

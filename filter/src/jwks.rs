@@ -210,11 +210,12 @@ fn parse_key(members: &Map<String, Value>) -> Result<PublicKey, SkipReason> {
     })
 }
 
-/// RFC 7517 section 4.2 and 4.3: both are optional, and what is there must allow verification.
+/// RFC 7517 section 4.2 and 4.3: both are optional, and what is there must allow verification. Bundles
+/// of a trust domain say `jwt-svid` (SPIFFE Trust Domain and Bundle section 4.2.2).
 fn check_use(members: &Map<String, Value>) -> Result<(), SkipReason> {
     if members
         .get("use")
-        .is_some_and(|purpose| purpose.as_str() != Some("sig"))
+        .is_some_and(|purpose| !matches!(purpose.as_str(), Some("sig" | "jwt-svid")))
     {
         return Err(SkipReason::Use);
     }

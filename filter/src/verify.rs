@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::claims::Claims;
 use crate::condition::{Condition, Facts};
 use crate::config::Provider;
+use crate::identity;
 use crate::jwks::KeySet;
 use crate::signature::Engine;
 use crate::time::UnixTime;
@@ -48,6 +49,8 @@ pub enum Refusal {
     Claim,
     /// It is over.
     Expired,
+    /// The caller's groups are needed, and there are too many of them to be in the token.
+    GroupsOverage,
     /// None of the provider's keys is the one it names.
     Key,
     /// The provider's keys are not there yet.
@@ -60,6 +63,16 @@ pub enum Refusal {
     NotYetValid,
     /// The signature is not the provider's.
     Signature,
+}
+
+/// Who says to have made the token: `iss`, or the trust domain of a JWT-SVID, which needs no `iss`
+/// (JWT-SVID section 3).
+#[must_use]
+pub fn issuer(claims: &Claims) -> Option<&str> {
+    match claims.top("iss") {
+        Some(issuer) => issuer.as_str(),
+        None => identity::trust_domain(claims.top("sub")?.as_str()?),
+    }
 }
 
 /// Checks `jws`, whose unverified `iss` is that of `provider`, and gives out its claims.
@@ -84,6 +97,9 @@ pub fn verify(
     }
     check_audience(provider, &claims)?;
     check_times(provider, &claims, now)?;
+    if provider.refuses_groups_overage && has_groups_overage(&claims) {
+        return Err(Refusal::GroupsOverage);
+    }
     check_required(provider, &claims)?;
     let subject = match claims.top("sub") {
         Some(Value::String(subject)) if (1..=SUBJECT_LIMIT).contains(&subject.len()) => {
@@ -101,7 +117,7 @@ fn check_audience(provider: &Provider, claims: &Claims) -> Result<(), Refusal> {
             .as_str()
             .is_some_and(|audience| provider.audiences.iter().any(|our| our == audience))
     };
-    let is_for_us = match claims.top("aud") {
+    let is_for_us = match claims.top(provider.audience_claim.name()) {
         Some(audience @ Value::String(_)) => ours(audience),
         Some(Value::Array(audiences)) if audiences.iter().all(Value::is_string) => {
             audiences.iter().any(ours)
@@ -136,6 +152,16 @@ fn check_times(provider: &Provider, claims: &Claims, now: UnixTime) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Whether the token says that the caller's groups are elsewhere: above about 200 of them, Microsoft
+/// writes where to ask for them instead of writing them.
+fn has_groups_overage(claims: &Claims) -> bool {
+    let names = claims.top("_claim_names").and_then(Value::as_object);
+    names.is_some_and(|names| names.contains_key("groups"))
+        || claims
+            .top("hasgroups")
+            .is_some_and(|has| *has == Value::Bool(true) || has == "true")
 }
 
 /// What a provider's tokens must say to be believed at all, whatever they are used for.

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::grant::{add_grants, build_condition};
+use super::preset::check_reliance;
 use super::provider::check_name;
 use super::rule::add_rules;
 use super::{ConfigError, Problem, Provider, wire};
@@ -25,9 +26,6 @@ pub(super) fn add_identities(
     for (index, identity) in written.into_iter().enumerate() {
         let at = names.add(index, &identity.name)?;
         let when = build_claim_conditions(&format!("{at}.when"), identity.when)?;
-        let workload = Template::parse(&identity.workload).ok_or_else(|| {
-            ConfigError::value(format!("{at}.workload"), &identity.workload, TEMPLATES)
-        })?;
         let known: Vec<_> = providers
             .iter()
             .map(|provider| provider.name.clone())
@@ -36,6 +34,14 @@ pub(super) fn add_identities(
             .iter_mut()
             .find(|provider| provider.name == identity.provider)
             .ok_or_else(|| unknown_provider(&at, &identity.provider, &known))?;
+        let workload = if identity.workload == SUBJECT && provider.has_spiffe_subjects() {
+            Template::subject()
+        } else {
+            Template::parse(&identity.workload).ok_or_else(|| {
+                ConfigError::value(format!("{at}.workload"), &identity.workload, TEMPLATES)
+            })?
+        };
+        check_reliance(&at, provider, &when, workload.claims(), false)?;
         provider.identities.push(IdentityRule {
             name: identity.name,
             when,
@@ -199,7 +205,10 @@ impl Names {
     }
 }
 
+/// The subject as it is, which must be a SPIFFE id.
+const SUBJECT: &str = "{claim:sub}";
 pub(super) const HOSTS: &str = "a lower-case host, or `*.` and a host; no port";
 const PREFIXES: &str = "a canonical path without a slash at its end, such as /orders";
 const TEMPLATES: &str = "a SPIFFE id such as spiffe://cluster.local/ns/people/sa/{claim:sub}: letters, \
-    digits, `-`, `.` and `_`, and at most one {claim:PATH} in a path segment";
+    digits, `-`, `.` and `_`, and at most one {claim:PATH} in a path segment; or {claim:sub} alone with the preset \
+    spiffe-jwt-svid";

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use serde_json::Value;
 
 use super::access::{Draft, Names, unknown_provider};
+use super::preset::check_reliance;
 use super::{ConfigError, Provider, wire};
 use crate::claims::{ClaimPath, Text};
 use crate::condition::{Condition, Fact, Test};
@@ -71,6 +72,18 @@ pub(super) fn add_grants(
         let mut when = Vec::new();
         for (index, condition) in grant.when.into_iter().enumerate() {
             when.push(build_condition(&format!("{at}.when[{index}]"), condition)?);
+        }
+        let read = match &gives {
+            Gives::FromClaim { claim, .. } => Some(claim),
+            Gives::Roles(_) => None,
+        };
+        // A grant without a provider reads claims only where there is one provider.
+        let is_its = |provider: &&Provider| {
+            let name = grant.provider.as_ref();
+            name.is_none_or(|name| *name == provider.name)
+        };
+        if let Some(provider) = providers.iter().find(is_its) {
+            check_reliance(&at, provider, &when, read.into_iter(), workload.is_some())?;
         }
         draft.grants.push(Grant {
             name: grant.name,

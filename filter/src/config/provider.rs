@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::access::build_claim_conditions;
+use super::preset::{Expanded, Preset};
 use super::{ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, wire};
 use crate::cookie;
 use crate::headers::{self, IdentityHeaders};
@@ -33,22 +34,38 @@ fn build_one(
     headers: &IdentityHeaders,
 ) -> Result<Provider, ConfigError> {
     check_name(at, &written.name)?;
+    let missing = |field| Err(ConfigError::fields(at, field));
+    let expanded = match Preset::of(at, &written)? {
+        Some(preset) => preset.expand(at, &written)?,
+        None => Expanded {
+            issuer: match written.issuer {
+                Some(issuer) => issuer,
+                None => return missing("missing field `issuer`"),
+            },
+            algorithms: match written.algorithms {
+                Some(algorithms) => algorithms,
+                None => return missing("missing field `algorithms`"),
+            },
+            max_lifetime_seconds: written.max_lifetime_seconds,
+            ..Expanded::default()
+        },
+    };
+    let Some(audiences) = written.audiences else {
+        return missing("missing field `audiences`");
+    };
+    let issuer = expanded.issuer;
     let is_issuer_byte =
         |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b',' | b'"' | b'%');
-    if !(1..=512).contains(&written.issuer.len()) || !written.issuer.bytes().all(is_issuer_byte) {
-        return Err(ConfigError::value(
-            format!("{at}.issuer"),
-            &written.issuer,
-            ISSUERS,
-        ));
+    if !(1..=512).contains(&issuer.len()) || !issuer.bytes().all(is_issuer_byte) {
+        return Err(ConfigError::value(format!("{at}.issuer"), &issuer, ISSUERS));
     }
-    if written.audiences.is_empty() || written.audiences.iter().any(String::is_empty) {
+    if audiences.is_empty() || audiences.iter().any(String::is_empty) {
         return Err(ConfigError::fields(
             format!("{at}.audiences"),
             "at least one audience must be there, and none may be empty: a token must be meant for us",
         ));
     }
-    if written.algorithms.is_empty() {
+    if expanded.algorithms.is_empty() {
         return Err(ConfigError::fields(
             format!("{at}.algorithms"),
             "at least one must be there: RS256, ES256",
@@ -62,7 +79,7 @@ fn build_one(
             60,
         ));
     }
-    if let Some(seconds) = written.max_lifetime_seconds
+    if let Some(seconds) = expanded.max_lifetime_seconds
         && !(1..=LIFETIME_LIMIT).contains(&seconds)
     {
         return Err(ConfigError::range(
@@ -72,35 +89,49 @@ fn build_one(
             LIFETIME_LIMIT,
         ));
     }
-    if written.tokens.is_empty() {
+    let written_tokens = written.tokens.unwrap_or_else(|| match expanded.header {
+        Some(header) => [wire::Token::alone_in(header)].into(),
+        None => [wire::Token::bearer()].into(),
+    });
+    if written_tokens.is_empty() {
         return Err(ConfigError::fields(
             format!("{at}.tokens"),
             "at least one source must be there; leave the field out for bearer tokens in authorization",
         ));
     }
     let mut tokens = Vec::new();
-    for (index, token) in written.tokens.into_iter().enumerate() {
+    for (index, token) in written_tokens.into_iter().enumerate() {
         tokens.push(token_source(
             &format!("{at}.tokens[{index}]"),
             token,
             headers,
         )?);
     }
+    let mut required_claims = expanded.required_claims;
+    required_claims.extend(build_claim_conditions(
+        &format!("{at}.required_claims"),
+        written.required_claims,
+    )?);
+    let mut jwks = written.jwks;
+    if jwks.cluster.is_some() && jwks.uri.is_none() {
+        jwks.uri = expanded.keys;
+    }
     Ok(Provider {
-        keys: key_source(&format!("{at}.jwks"), written.jwks)?,
+        keys: key_source(&format!("{at}.jwks"), jwks)?,
         name: written.name,
-        issuer: written.issuer,
-        audiences: written.audiences,
-        algorithms: written.algorithms,
+        issuer,
+        audiences,
+        audience_claim: expanded.audience_claim,
+        algorithms: expanded.algorithms,
         tokens,
         clock_skew: Duration::from_secs(written.clock_skew_seconds.into()),
-        max_lifetime: written
+        max_lifetime: expanded
             .max_lifetime_seconds
             .map(|seconds| Duration::from_secs(seconds.into())),
-        required_claims: build_claim_conditions(
-            &format!("{at}.required_claims"),
-            written.required_claims,
-        )?,
+        required_claims,
+        refuses_groups_overage: expanded.may_omit_groups,
+        opaque_issuer: expanded.opaque_issuer,
+        weak_claims: expanded.weak_claims,
         identities: Vec::new(),
     })
 }

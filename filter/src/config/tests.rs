@@ -83,13 +83,13 @@ fn what_this_version_does_not_do_is_refused_by_name() {
     let cases = [
         (
             "/providers/0/preset",
-            json!("aws-iam"),
-            "providers[0].preset: unknown field `preset`, expected one of",
+            json!("aws-alb"),
+            "providers[0].preset: aws-alb and aws-verified-access are not supported",
         ),
         (
             "/providers/0/accounts",
             json!(["1"]),
-            "providers[0].accounts: unknown field `accounts`",
+            "providers[0].accounts: is a field of a preset, and this provider names none",
         ),
         (
             "/policy/mode",

@@ -1,7 +1,6 @@
 //! The document as it is written: fields, types and defaults, nothing checked beyond that.
 
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use serde::Deserialize;
@@ -29,17 +28,23 @@ pub(super) struct Document {
 #[serde(deny_unknown_fields)]
 pub(super) struct Provider {
     pub(super) name: String,
-    pub(super) issuer: String,
-    pub(super) audiences: Vec<String>,
-    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) preset: Option<String>,
+    pub(super) issuer: Option<String>,
+    pub(super) audiences: Option<Vec<String>>,
+    pub(super) algorithms: Option<Vec<Algorithm>>,
     pub(super) jwks: Jwks,
-    #[serde(default = "bearer_in_authorization")]
-    pub(super) tokens: Vec<Token>,
+    pub(super) tokens: Option<Vec<Token>>,
     #[serde(default = "sixty")]
     pub(super) clock_skew_seconds: u32,
     pub(super) max_lifetime_seconds: Option<u32>,
     #[serde(default)]
     pub(super) required_claims: Vec<Condition>,
+    pub(super) accounts: Option<Vec<String>>,
+    pub(super) hosted_domains: Option<Vec<String>>,
+    pub(super) repository_owner_ids: Option<Vec<String>>,
+    pub(super) tenant: Option<String>,
+    pub(super) token_use: Option<String>,
+    pub(super) trust_domain: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,12 +202,21 @@ impl Default for Limits {
     }
 }
 
-fn bearer_in_authorization() -> Vec<Token> {
-    vec![Token {
-        cookie: None,
-        header: Some("authorization".into()),
-        scheme: Some("Bearer".into()),
-    }]
+impl Token {
+    pub(super) fn bearer() -> Self {
+        Self {
+            scheme: Some("Bearer".into()),
+            ..Self::alone_in("authorization")
+        }
+    }
+
+    pub(super) fn alone_in(header: &str) -> Self {
+        Self {
+            cookie: None,
+            header: Some(header.into()),
+            scheme: None,
+        }
+    }
 }
 
 const fn sixty() -> u32 {

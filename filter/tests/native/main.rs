@@ -6,9 +6,11 @@
     reason = "a test that panics has failed, also in its helpers"
 )]
 
+mod documents;
 mod host;
 mod isolation;
 mod issuer;
+mod presets;
 mod request;
 mod tokens;
 mod vectors;
