@@ -25,6 +25,7 @@ mod error;
 mod grant;
 mod preset;
 mod provider;
+mod reliance;
 mod rule;
 mod wire;
 
@@ -192,7 +193,7 @@ impl Config {
                 61_440,
             ));
         }
-        let group_readers = preset::group_readers(&document);
+        let group_readers = reliance::group_readers(&document);
         let mut providers = provider::build(document.providers, &headers)?;
         for provider in &mut providers {
             let is_it =

@@ -6,8 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::grant::{add_grants, build_condition};
-use super::preset::check_reliance;
 use super::provider::check_name;
+use super::reliance::check_reliance;
 use super::rule::add_rules;
 use super::{ConfigError, Problem, Provider, wire};
 use crate::condition::Condition;

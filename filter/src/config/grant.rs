@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde_json::Value;
 
 use super::access::{Draft, Names, unknown_provider};
-use super::preset::check_reliance;
+use super::reliance::check_reliance;
 use super::{ConfigError, Provider, wire};
 use crate::claims::{ClaimPath, Text};
 use crate::condition::{Condition, Fact, Test};
