@@ -30,6 +30,12 @@ impl Claims {
         Some(value)
     }
 
+    /// About how many bytes of memory they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        members_bytes(&self.0)
+    }
+
     /// The top-level claim of this name.
     #[must_use]
     pub fn top(&self, name: &str) -> Option<&Value> {
@@ -64,6 +70,31 @@ pub fn listed(value: &Value, text_means: Text) -> impl Iterator<Item = &str> {
         .chain(elements.into_iter().flatten())
         .filter(|text| !text.is_empty())
 }
+
+/// A tree's node has room for eleven members and is never less than half full once there are two.
+fn members_bytes(members: &Map<String, Value>) -> usize {
+    let entry = size_of::<String>() + size_of::<Value>();
+    let content = members
+        .iter()
+        .map(|(name, value)| 2 * entry + name.len() + value_bytes(value));
+    11 * entry + ALLOCATION_BYTES + content.sum::<usize>()
+}
+
+/// What a value takes outside of itself. Nesting is bounded where claims are read.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len() + ALLOCATION_BYTES,
+        Value::Array(values) => {
+            let content = values.iter().map(value_bytes).sum::<usize>();
+            values.capacity() * size_of::<Value>() + ALLOCATION_BYTES + content
+        }
+        Value::Object(members) => members_bytes(members),
+    }
+}
+
+/// What the allocator adds to each piece.
+const ALLOCATION_BYTES: usize = 16;
 
 /// Where a claim stands: `sub`, `realm_access.roles`, `"https://sts.amazonaws.com/".aws_account`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,6 +23,7 @@ use crate::token::Algorithm;
 mod access;
 mod error;
 mod grant;
+mod limits;
 mod preset;
 mod provider;
 mod reliance;
@@ -30,6 +31,7 @@ mod rule;
 mod wire;
 
 pub use error::{ConfigError, Problem};
+pub use limits::Limits;
 
 /// Everything that decisions depend on, besides the keys and the clock.
 #[derive(Debug)]
@@ -40,8 +42,8 @@ pub struct Config {
     pub routes: Routes,
     /// Which headers are stripped and set.
     pub headers: IdentityHeaders,
-    /// Bytes of a token.
-    pub token_limit: usize,
+    /// How much work and memory the network may cause.
+    pub limits: Limits,
 }
 
 /// An issuer of tokens and how its tokens are verified.
@@ -185,14 +187,7 @@ impl Config {
         let headers = IdentityHeaders::new(&document.headers.prefix).ok_or_else(|| {
             ConfigError::value("headers.prefix", &document.headers.prefix, PREFIXES)
         })?;
-        if !(1024..=61_440).contains(&document.limits.token_bytes) {
-            return Err(ConfigError::range(
-                "limits.token_bytes",
-                document.limits.token_bytes,
-                1024,
-                61_440,
-            ));
-        }
+        let limits = Limits::build(&document.limits)?;
         let group_readers = reliance::group_readers(&document);
         let mut providers = provider::build(document.providers, &headers)?;
         for provider in &mut providers {
@@ -217,7 +212,7 @@ impl Config {
             providers: providers.into_iter().map(Rc::new).collect(),
             routes,
             headers,
-            token_limit: document.limits.token_bytes as usize,
+            limits,
         })
     }
 }

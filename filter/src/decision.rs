@@ -4,7 +4,7 @@
 //! that told more would tell an attacker which rule to try next.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -44,6 +44,8 @@ pub enum Denial {
     RuleMissing,
     /// The signature is not the issuer's.
     SignatureInvalid,
+    /// Too many bad tokens have come from the request's source; this one was not looked at.
+    SourceThrottled,
     /// There is more than one credential.
     TokenAmbiguous,
     /// The token is over.
@@ -91,13 +93,15 @@ impl Denial {
             Self::GroupsOverage | Self::NamespaceUnknown | Self::RuleDenied | Self::RuleMissing => {
                 403
             }
+            Self::SourceThrottled => 429,
             Self::KeysUnavailable => 503,
         }
     }
 
-    /// The whole response.
+    /// The whole response. `retry_after`: the seconds after which another attempt makes sense, where they
+    /// are known (RFC 9110 section 10.2.3).
     #[must_use]
-    pub fn reply(self, decision: &str) -> Reply {
+    pub fn reply(self, decision: &str, retry_after: Option<u64>) -> Reply {
         let mut headers = vec![("content-type", "application/json")];
         match self {
             // RFC 6750 section 3.1: no error code where no credential was presented.
@@ -113,6 +117,7 @@ impl Denial {
         Reply {
             status: self.status(),
             headers,
+            retry_after: retry_after.map(|seconds| seconds.to_string()),
             body: format!(r#"{{"decision":"{decision}"}}"#),
         }
     }
@@ -153,6 +158,8 @@ pub struct Reply {
     pub status: u16,
     /// Its headers.
     pub headers: Vec<(&'static str, &'static str)>,
+    /// The value of `Retry-After`.
+    pub retry_after: Option<String>,
     /// Its body.
     pub body: String,
 }
@@ -199,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_sender_learns_a_status_and_the_decision_id() {
-        let reply = Denial::TokenExpired.reply("7");
+        let reply = Denial::TokenExpired.reply("7", None);
         assert_eq!(
             (reply.status, reply.body.as_str()),
             (401, r#"{"decision":"7"}"#)
@@ -208,7 +215,7 @@ mod tests {
             "www-authenticate",
             r#"Bearer realm="gateway", error="invalid_token""#
         )));
-        let reply = Denial::TokenMissing.reply("7");
+        let reply = Denial::TokenMissing.reply("7", None);
         assert!(
             reply
                 .headers
@@ -220,11 +227,16 @@ mod tests {
             Denial::KeysUnavailable,
         ] {
             assert_eq!(
-                denial.reply("7").headers,
+                denial.reply("7", None).headers,
                 [("content-type", "application/json")]
             );
-            assert_eq!(denial.reply("7").body, r#"{"decision":"7"}"#);
+            assert_eq!(denial.reply("7", None).body, r#"{"decision":"7"}"#);
         }
+        let reply = Denial::SourceThrottled.reply("7", Some(6));
+        assert_eq!(
+            (reply.status, reply.retry_after.as_deref()),
+            (429, Some("6"))
+        );
     }
 
     #[test]

@@ -9,10 +9,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::audit::{self, AuditRecord};
+use crate::cache::{Entry, TokenCache};
 use crate::claims::Claims;
 use crate::condition::Facts;
 use crate::config::{Config, Provider};
-use crate::credential;
+use crate::credential::{self, Credential};
 use crate::decision::Denial;
 use crate::grant::{self, Granted, Role};
 use crate::headers::{self, CONNECTION_ID, Headers};
@@ -23,6 +24,7 @@ use crate::namespace::Namespace;
 use crate::path::{self, CanonicalPath};
 use crate::policy::{Disclosure, Operation, Ruling};
 use crate::signature::Engine;
+use crate::throttle::{Source, Throttle};
 use crate::time::UnixTime;
 use crate::token::Jws;
 use crate::verify::{self, Refusal, Verified};
@@ -42,6 +44,10 @@ pub struct Context<'a> {
     pub keyring: &'a Keyring,
     /// Checks signatures.
     pub engine: &'a dyn Engine,
+    /// The tokens that were verified under this configuration.
+    pub cache: &'a mut TokenCache,
+    /// Who has sent bad ones.
+    pub throttle: &'a mut Throttle,
 }
 
 /// What is to be done with a request.
@@ -55,6 +61,8 @@ pub struct Outcome {
     pub target_changed: bool,
     /// The provider that should be asked for its keys again.
     pub unknown_key: Option<Rc<Provider>>,
+    /// The seconds until another attempt makes sense, where a denial passes by itself.
+    pub retry_after: Option<u64>,
     /// The record of this decision.
     pub record: AuditRecord,
 }
@@ -69,12 +77,13 @@ struct Caller<'a> {
 
 /// Decides about one request.
 #[must_use]
-pub fn decide(config: &Config, original: &Headers, context: Context<'_>) -> Outcome {
+pub fn decide(config: &Config, original: &Headers, mut context: Context<'_>) -> Outcome {
     let mut outcome = Outcome {
         denial: None,
         headers: original.clone(),
         target_changed: false,
         unknown_key: None,
+        retry_after: None,
         record: AuditRecord {
             r#type: "audit",
             time: context.now.rfc3339(),
@@ -93,7 +102,7 @@ pub fn decide(config: &Config, original: &Headers, context: Context<'_>) -> Outc
     };
     // First, and before anything can fail: what only the filter may say is not there any more.
     config.headers.strip(&mut outcome.headers);
-    if let Err(denial) = judge(config, original, &context, &mut outcome) {
+    if let Err(denial) = judge(config, original, &mut context, &mut outcome) {
         outcome.denial = Some(denial);
         outcome.record.decision = "deny";
         outcome.record.status = Some(denial.status());
@@ -105,7 +114,7 @@ pub fn decide(config: &Config, original: &Headers, context: Context<'_>) -> Outc
 fn judge(
     config: &Config,
     original: &Headers,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     outcome: &mut Outcome,
 ) -> Result<(), Denial> {
     let operation = operation(original)?;
@@ -116,13 +125,7 @@ fn judge(
         .find(&operation.host, &operation.path)
         .ok_or(Denial::NamespaceUnknown)?;
     outcome.record.namespace = Some(namespace.name.clone());
-    let caller = authenticate(
-        config,
-        original,
-        context,
-        namespace,
-        &mut outcome.unknown_key,
-    )?;
+    let caller = authenticate(config, original, context, namespace, outcome)?;
     if let Some(caller) = &caller {
         record_caller(&mut outcome.record, caller);
     }
@@ -179,20 +182,75 @@ const fn is_method_byte(byte: u8) -> bool {
 fn authenticate<'a>(
     config: &'a Config,
     headers: &Headers,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     namespace: &'a Namespace,
-    unknown_key: &mut Option<Rc<Provider>>,
+    outcome: &mut Outcome,
 ) -> Result<Option<Caller<'a>>, Denial> {
     let Some(credential) = credential::find(headers, &config.providers)? else {
         return Ok(None);
     };
-    let jws = Jws::parse(credential.token, config.token_limit)?;
+    let is_readable = credential.token.len() <= config.limits.token_bytes;
+    let digest = is_readable
+        .then(|| context.cache.digest(credential.source, credential.token))
+        .flatten();
+    let known = digest
+        .as_ref()
+        .and_then(|digest| context.cache.find(digest));
+    if let Some(entry) = known
+        && let Some(provider) = config.providers.get(entry.provider)
+        && entry
+            .verified
+            .still_holds(provider, context.keyring.keys(provider), context.now)
+    {
+        return Ok(Some(map(provider, namespace, &entry.verified)));
+    }
+    // Only now: whoever shares a source with a sender of bad tokens still has those that were good.
+    let source = context.source.as_deref().and_then(Source::parse);
+    if let Some(source) = source {
+        context
+            .throttle
+            .check(source, context.now)
+            .map_err(|seconds| {
+                outcome.retry_after = Some(seconds);
+                Denial::SourceThrottled
+            })?;
+    }
+    match verify(config, &credential, context, outcome) {
+        Ok((provider, entry)) => {
+            let caller = map(provider, namespace, &entry.verified);
+            if let Some(digest) = digest {
+                context.cache.insert(digest, entry);
+            }
+            Ok(Some(caller))
+        }
+        Err(denial) => {
+            if let Some(digest) = digest {
+                context.cache.remove(&digest);
+            }
+            // That keys are not there is not the sender's fault.
+            if let Some(source) = source.filter(|_| denial.status() == 401) {
+                context.throttle.on_failure(source, context.now);
+            }
+            Err(denial)
+        }
+    }
+}
+
+/// Reads a token that is not known yet, and checks all of it.
+fn verify<'a>(
+    config: &'a Config,
+    credential: &Credential<'_>,
+    context: &Context<'_>,
+    outcome: &mut Outcome,
+) -> Result<(&'a Provider, Entry), Denial> {
+    let jws = Jws::parse(credential.token, config.limits.token_bytes)?;
     let claims = Claims::parse(jws.payload()).map_err(|_refused| Denial::TokenMalformed)?;
     let issuer = verify::issuer(&claims).ok_or(Denial::TokenMalformed)?;
-    let provider = config
+    let (index, provider) = config
         .providers
         .iter()
-        .find(|provider| provider.issuer == issuer)
+        .enumerate()
+        .find(|(_, provider)| provider.issuer == issuer)
         .ok_or_else(|| {
             let opaque =
                 |provider: &Rc<Provider>| provider.opaque_issuer.as_deref() == Some(issuer);
@@ -209,10 +267,14 @@ fn authenticate<'a>(
     let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
         .inspect_err(|refusal| {
             if *refusal == Refusal::Key {
-                *unknown_key = Some(Rc::clone(provider));
+                outcome.unknown_key = Some(Rc::clone(provider));
             }
         })?;
-    Ok(Some(map(provider, namespace, &verified)))
+    let entry = Entry {
+        provider: index,
+        verified: Rc::new(verified),
+    };
+    Ok((provider, entry))
 }
 
 /// Who the caller is, and which roles that means in this namespace.

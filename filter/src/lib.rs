@@ -6,7 +6,8 @@
 //! 3. [`namespace`] finds whose request it is.
 //! 4. [`credential`] finds the one credential, in a header or a [`cookie`], [`token`] and [`claims`] read it.
 //! 5. [`verify`] checks it with the keys of its issuer ([`jwks`], [`keyring`], [`refresh`]) and an
-//!    engine ([`signature`]).
+//!    engine ([`signature`]). A token that [`cache`] knows skips the reading and the signature check;
+//!    [`throttle`] stops those who send bad ones.
 //! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace.
 //! 7. [`policy`] decides; [`decision`] is what the sender learns, [`audit`] what the log learns.
 //!
@@ -25,6 +26,7 @@ extern crate alloc;
 
 pub mod audit;
 pub mod base64url;
+pub mod cache;
 pub mod claims;
 pub mod condition;
 pub mod config;
@@ -44,6 +46,7 @@ pub mod path;
 pub mod policy;
 pub mod refresh;
 pub mod signature;
+pub mod throttle;
 pub mod time;
 pub mod token;
 pub mod verify;

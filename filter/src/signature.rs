@@ -4,7 +4,7 @@
 //! whether the answer counts is for `verify` to say.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use alloc::rc::Rc;
 use core::fmt;
 
 use jwt_simple::algorithms::{
@@ -23,8 +23,9 @@ pub mod self_test;
 #[derive(Debug, Clone)]
 pub struct PublicKey {
     key: Key,
-    /// SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), as the host wants it.
-    spki: Vec<u8>,
+    /// SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), as the host wants it. Shared with the tokens that it
+    /// verified: they hold as long as the key is there.
+    spki: Rc<[u8]>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +75,7 @@ impl PublicKey {
         let spki = key.to_der().map_err(|_unusable| KeyError::Unusable)?;
         Ok(Self {
             key: Key::Rs256(Box::new(key)),
-            spki,
+            spki: spki.into(),
         })
     }
 
@@ -91,7 +92,7 @@ impl PublicKey {
         let spki = key.to_der().map_err(|_unusable| KeyError::Unusable)?;
         Ok(Self {
             key: Key::Es256(key),
-            spki,
+            spki: spki.into(),
         })
     }
 
@@ -106,7 +107,7 @@ impl PublicKey {
 
     /// The key as DER SubjectPublicKeyInfo.
     #[must_use]
-    pub fn spki(&self) -> &[u8] {
+    pub const fn spki(&self) -> &Rc<[u8]> {
         &self.spki
     }
 }

@@ -53,7 +53,7 @@ pub struct Jws<'a> {
 }
 
 /// The members of the JOSE header that the filter acts on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Header {
     /// `alg`, as written: whether it is known and allowed is decided later.
     pub algorithm: String,

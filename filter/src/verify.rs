@@ -3,6 +3,7 @@
 //! The issuer has chosen the provider before; from then on everything is judged by that provider's
 //! rules and keys alone. A `kid` of one issuer is never looked up among the keys of another.
 
+use alloc::rc::Rc;
 use alloc::string::String;
 
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::identity;
 use crate::jwks::KeySet;
 use crate::signature::Engine;
 use crate::time::UnixTime;
-use crate::token::{Algorithm, Jws};
+use crate::token::{Algorithm, Header, Jws};
 
 /// Claims that the provider has signed, for us, and that hold now. There is no other constructor
 /// than [`verify`].
@@ -22,6 +23,10 @@ use crate::token::{Algorithm, Jws};
 pub struct Verified {
     subject: String,
     claims: Claims,
+    algorithm: Algorithm,
+    header: Header,
+    /// The key that verified the signature.
+    spki: Rc<[u8]>,
 }
 
 impl Verified {
@@ -35,6 +40,22 @@ impl Verified {
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// Whether [`verify`] would still say yes: the token's header still leads to the very key that
+    /// verified it, and the times still allow it. Everything else that was checked cannot change.
+    #[must_use]
+    pub fn still_holds(&self, provider: &Provider, keys: Option<&KeySet>, now: UnixTime) -> bool {
+        keys.and_then(|keys| keys.pick(&self.header, self.algorithm))
+            .is_some_and(|key| *key.spki() == self.spki)
+            && check_times(provider, &self.claims, now).is_ok()
+    }
+
+    /// About how many bytes of memory this takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let key_id = self.header.key_id.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.subject.len() + key_id + self.claims.bytes()
     }
 }
 
@@ -107,7 +128,13 @@ pub fn verify(
         }
         _ => return Err(Refusal::Malformed),
     };
-    Ok(Verified { subject, claims })
+    Ok(Verified {
+        subject,
+        claims,
+        algorithm,
+        header: jws.header().clone(),
+        spki: Rc::clone(key.spki()),
+    })
 }
 
 /// RFC 7519 section 4.1.3: one text or an array of texts, and one of ours among them.

@@ -11,7 +11,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use std::time::Instant;
 
@@ -21,11 +21,13 @@ use proxy_wasm::types::{BufferType, ContextType, LogLevel, MapType, MetricType};
 
 use self::engine::Engines;
 use self::request::Request;
+use crate::cache::TokenCache;
 use crate::config::{Config, KeySource, RemoteKeys};
 use crate::decision::DecisionIds;
 use crate::headers::Headers;
 use crate::jwks::{KeySet, SIZE_LIMIT};
 use crate::keyring::{Fetched, Keyring};
+use crate::throttle::Throttle;
 
 mod engine;
 mod request;
@@ -41,6 +43,9 @@ struct Shared {
     keyring: RefCell<Keyring>,
     engines: Engines,
     ids: RefCell<DecisionIds>,
+    cache: RefCell<TokenCache>,
+    throttle: RefCell<Throttle>,
+    memory: Memory,
 }
 
 /// The plugin in one worker.
@@ -76,11 +81,15 @@ impl RootContext for Root {
             "identity_filter.host_checked_algorithms",
             engines.checked_by_host(),
         );
+        let random = || getrandom::u64().unwrap_or_default();
         let shared = Shared {
+            memory: Memory::default(),
+            cache: RefCell::new(TokenCache::new(config.limits.cache, random())),
+            throttle: RefCell::new(Throttle::new(config.limits.failures, random())),
             keyring: RefCell::new(Keyring::new(&config)),
             config,
             engines,
-            ids: RefCell::new(DecisionIds::new(getrandom::u64().unwrap_or_default())),
+            ids: RefCell::new(DecisionIds::new(random())),
         };
         self.shared = Some(Rc::new(shared));
         // An answer for the keys of an earlier configuration would land in the wrong place.
@@ -213,6 +222,27 @@ fn log_skipped(provider: &str, keys: &KeySet) {
 
 fn log(level: LogLevel, message: &str) {
     let _status = hostcalls::log(level, message);
+}
+
+/// The linear memory of the VM, which only ever grows: a gauge tells of it when it has.
+#[derive(Debug, Default)]
+struct Memory(Cell<usize>);
+
+impl Memory {
+    fn record(&self) {
+        let pages = memory_pages();
+        if self.0.replace(pages) != pages {
+            record_gauge("identity_filter.memory_bytes", pages as u64 * 65_536);
+        }
+    }
+}
+
+/// WebAssembly has no other measure of it than pages of 64 KiB.
+fn memory_pages() -> usize {
+    #[cfg(target_arch = "wasm32")]
+    return core::arch::wasm32::memory_size(0);
+    #[cfg(not(target_arch = "wasm32"))]
+    return 0;
 }
 
 fn record_gauge(name: &str, value: u64) {

@@ -163,6 +163,12 @@ impl Issuer {
         &self.rsa
     }
 
+    /// The key that it signs ES256 with.
+    #[must_use]
+    pub fn ec(&self) -> &SigningKey {
+        &self.ec
+    }
+
     /// A token of this person from the token endpoint (RFC 6749 section 4.4, RFC 8707).
     ///
     /// # Errors

@@ -44,7 +44,8 @@ fn check(pointer: &str, value: Value) -> String {
 #[test]
 fn defaults_are_the_documented_ones() {
     let config = parse(&document()).unwrap();
-    assert_eq!(config.token_limit, 16_384);
+    assert_eq!(config.limits.token_bytes, 16_384);
+    assert_eq!(config.limits.cache.tokens, 1000);
     let okta = &config.providers[0];
     assert_eq!(okta.clock_skew, Duration::from_secs(60));
     let bearer = TokenSource::Header {
@@ -450,6 +451,26 @@ fn errors_name_the_place_the_value_and_what_is_allowed() {
             "/limits",
             json!({"token_bytes": 100}),
             "limits.token_bytes: is 100, 1024 to 61440 are allowed",
+        ),
+        (
+            "/limits",
+            json!({"cached_tokens": 10_001}),
+            "limits.cached_tokens: is 10001, 0 to 10000 are allowed",
+        ),
+        (
+            "/limits",
+            json!({"cached_bytes": 100}),
+            "limits.cached_bytes: is 100, 65536 to 67108864 are allowed",
+        ),
+        (
+            "/limits",
+            json!({"failures_per_source": 0}),
+            "limits.failures_per_source: is 0, 1 to 1000000 are allowed",
+        ),
+        (
+            "/limits",
+            json!({"failure_window_seconds": 3601}),
+            "limits.failure_window_seconds: is 3601, 1 to 3600 are allowed",
         ),
     ];
     for (pointer, value, want) in cases {

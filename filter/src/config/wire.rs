@@ -192,12 +192,20 @@ impl Default for Headers {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     pub(super) token_bytes: u32,
+    pub(super) cached_tokens: u32,
+    pub(super) cached_bytes: u32,
+    pub(super) failures_per_source: u32,
+    pub(super) failure_window_seconds: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             token_bytes: 16 * 1024,
+            cached_tokens: 1000,
+            cached_bytes: 4 * 1024 * 1024,
+            failures_per_source: 100,
+            failure_window_seconds: 60,
         }
     }
 }

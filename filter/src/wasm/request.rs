@@ -34,7 +34,12 @@ impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         match self.shared.as_deref().and_then(decide) {
             Some(None) => Action::Continue,
-            Some(Some(reply)) => send(reply.status, reply.headers, &reply.body),
+            Some(Some(reply)) => {
+                let mut headers = reply.headers;
+                let retry_after = reply.retry_after.as_deref();
+                headers.extend(retry_after.map(|seconds| ("retry-after", seconds)));
+                send(reply.status, headers, &reply.body)
+            }
             None => refuse(),
         }
     }
@@ -79,6 +84,8 @@ fn decide(shared: &Shared) -> Option<Option<Reply>> {
             source: property(&["source", "address"]),
             keyring: &shared.keyring.borrow(),
             engine: &shared.engines,
+            cache: &mut shared.cache.borrow_mut(),
+            throttle: &mut shared.throttle.borrow_mut(),
         };
         gate::decide(&shared.config, &original, context)
     };
@@ -86,6 +93,7 @@ fn decide(shared: &Shared) -> Option<Option<Reply>> {
         shared.keyring.borrow_mut().on_unknown_key(provider);
     }
     log(LogLevel::Warn, &outcome.record.line());
+    shared.memory.record();
     if outcome.headers != original {
         write(MapType::HttpRequestHeaders, &outcome.headers)?;
     }
@@ -96,7 +104,7 @@ fn decide(shared: &Shared) -> Option<Option<Reply>> {
     Some(
         outcome
             .denial
-            .map(|denial| denial.reply(&outcome.record.decision_id)),
+            .map(|denial| denial.reply(&outcome.record.decision_id, outcome.retry_after)),
     )
 }
 

@@ -10,6 +10,7 @@ mod documents;
 mod host;
 mod isolation;
 mod issuer;
+mod memory;
 mod presets;
 mod request;
 mod tokens;

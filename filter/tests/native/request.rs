@@ -1,11 +1,13 @@
 //! Requests as the gateway would hand them to the filter.
 
+use identity_filter::cache::TokenCache;
 use identity_filter::config::Config;
 use identity_filter::decision::Denial;
 use identity_filter::gate::{self, Context, Outcome};
 use identity_filter::headers::Headers;
 use identity_filter::keyring::Keyring;
 use identity_filter::signature::Engine;
+use identity_filter::throttle::Throttle;
 use identity_filter::time::UnixTime;
 
 use crate::host::HostStandIn;
@@ -49,20 +51,51 @@ impl Request {
         keyring: &Keyring,
         engine: &dyn Engine,
     ) -> Outcome {
-        let context = Context {
-            now: UnixTime::from_millis(NOW * 1000 + 123),
-            decision_id: "d-1".into(),
-            connection_id: Some("c-1".into()),
-            source: Some("192.0.2.1:5".into()),
-            keyring,
-            engine,
-        };
-        gate::decide(config, &Headers::new(self.headers), context)
+        Worker::new(config).decide(self, config, keyring, engine)
     }
 
     /// Why it is denied, if it is.
     pub(crate) fn denial(self, config: &Config) -> Option<Denial> {
         self.decide(config).denial
+    }
+}
+
+/// What a worker remembers from one request to the next.
+pub(crate) struct Worker {
+    pub(crate) cache: TokenCache,
+    throttle: Throttle,
+    pub(crate) now: UnixTime,
+    pub(crate) source: &'static str,
+}
+
+impl Worker {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            cache: TokenCache::new(config.limits.cache, 1),
+            throttle: Throttle::new(config.limits.failures, 1),
+            now: UnixTime::from_millis(NOW * 1000 + 123),
+            source: "192.0.2.1:5",
+        }
+    }
+
+    pub(crate) fn decide(
+        &mut self,
+        request: Request,
+        config: &Config,
+        keyring: &Keyring,
+        engine: &dyn Engine,
+    ) -> Outcome {
+        let context = Context {
+            now: self.now,
+            decision_id: "d-1".into(),
+            connection_id: Some("c-1".into()),
+            source: Some(self.source.into()),
+            keyring,
+            engine,
+            cache: &mut self.cache,
+            throttle: &mut self.throttle,
+        };
+        gate::decide(config, &Headers::new(request.headers), context)
     }
 }
 

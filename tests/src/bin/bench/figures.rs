@@ -32,20 +32,30 @@ impl Series {
         )
     }
 
+    /// The median; not a number without figures.
+    pub(crate) fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        let middle = sorted.len() / 2;
+        match sorted.get(middle) {
+            Some(upper) if sorted.len() % 2 == 1 => *upper,
+            Some(upper) => f64::midpoint(sorted[middle - 1], *upper),
+            None => f64::NAN,
+        }
+    }
+
     /// The median with the smallest and the largest figure.
     pub(crate) fn shown(&self) -> String {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
+        let sorted = self.sorted();
         let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
             return "-".to_owned();
         };
-        let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 {
-            sorted[middle]
-        } else {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
-        };
-        format!("{median:.2} ({least:.2} to {most:.2})")
+        format!("{:.2} ({least:.2} to {most:.2})", self.median())
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
     }
 }
 

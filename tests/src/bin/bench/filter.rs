@@ -1,9 +1,15 @@
 //! The identity filter in Envoy beside Envoy's own jwt_authn and rbac.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use e2e::{
+    clock::unix_now,
     dialer::Dialer,
     error::HarnessError,
     http::{Ask, Exchange},
@@ -21,6 +27,7 @@ use tokio::{net::TcpStream, task::JoinSet};
 use crate::{
     cpu::{start_on_first, time_of},
     figures::{Series, print, progress},
+    memory,
 };
 
 /// How much is done.
@@ -29,23 +36,37 @@ pub(crate) struct Plan {
     /// How often the subjects take turns.
     #[arg(long, default_value_t = 7)]
     rounds: u32,
-    /// Requests a round, all with the same token.
+    /// Requests a round and algorithm, all with the same token; a sixteenth of them where the module checks signatures.
     #[arg(long, default_value_t = 16_000)]
     requests: u32,
+    /// One JSON object instead of the tables; its ratios are those of RS256.
+    #[arg(long)]
+    json: bool,
 }
 
 const HOST: &str = "pay.example.com";
 const CONNECTIONS: u32 = 8;
 /// V8 compiles the filter first.
 const START_LIMIT: Duration = Duration::from_secs(60);
+const ALGORITHMS: [&str; 2] = ["RS256", "ES256"];
 
-struct Subject {
+/// One Envoy.
+pub(crate) struct Subject {
     name: &'static str,
+    /// Of the planned requests, one in so many is made.
+    share: u32,
     process: Process,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
-/// Runs the plan and prints the table.
+/// The figures of a run, by subject and algorithm.
+struct Figures {
+    names: Vec<&'static str>,
+    series: Vec<[Series; 2]>,
+}
+
+/// Runs the plan and prints what it has found.
 pub(crate) async fn run(plan: &Plan) -> Result<(), HarnessError> {
     let folder = RunFolder::create()?;
     let pki = Pki::create(&folder)?;
@@ -57,50 +78,178 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), HarnessError> {
         .send(Ask::get(issuer::HOST, "/jwks"))
         .await?
         .json();
-    let token = issuer.token(ALICE).await?;
-    let native = |cache: bool| vec![jwt_authn(&issuer, &keys, cache), rbac()];
+    let figures = measure(plan, &issuer, &keys, &folder).await?;
+    progress("memory of a worker's VM: ten providers, a full cache");
+    let vm_bytes = memory::of_a_full_worker(&issuer, &keys, &folder).await?;
+    let module_bytes = read(&tools::filter()?)?.len();
+    if plan.json {
+        print_object(&figures, module_bytes, vm_bytes);
+    } else {
+        print_tables(plan, &figures, module_bytes, vm_bytes);
+    }
+    Ok(())
+}
+
+async fn measure(
+    plan: &Plan,
+    issuer: &Issuer,
+    keys: &Value,
+    folder: &RunFolder,
+) -> Result<Figures, HarnessError> {
+    let native = |cache: bool| vec![jwt_authn(issuer, keys, cache), rbac()];
+    let ours = |module: &Path, tokens: u32| {
+        let mut configuration = e2e::plugin::configuration(issuer);
+        configuration["providers"][0]["jwks"] = json!({ "inline": keys });
+        configuration["limits"]["cached_tokens"] = json!(tokens);
+        vec![identity_filter(module, &configuration)]
+    };
+    let (module, deaf) = (tools::filter()?, without_the_hosts_check(folder)?);
     let chains = [
-        ("plain route", Vec::new()),
-        ("jwt_authn + rbac", native(false)),
-        ("jwt_authn with its cache + rbac", native(true)),
-        ("identity filter", vec![identity_filter(&issuer, &keys)?]),
+        ("plain route", Vec::new(), 1),
+        ("jwt_authn + rbac", native(false), 1),
+        ("jwt_authn with its cache + rbac", native(true), 1),
+        ("identity filter, warm", ours(&module, 1000), 1),
+        ("identity filter, cold, host engine", ours(&module, 0), 1),
+        ("identity filter, cold, module's engine", ours(&deaf, 0), 16),
     ];
     let mut subjects = Vec::new();
-    for (number, (name, filters)) in chains.into_iter().enumerate() {
-        subjects.push(start(number, name, filters, &folder).await?);
+    for (number, (name, filters, share)) in chains.into_iter().enumerate() {
+        subjects.push(start(number, name, share, filters, folder).await?);
     }
-    let mut series = vec![Series::default(); subjects.len()];
+    let token = |key| {
+        let end = json!(unix_now() + 24 * 3600);
+        issuer.draft(ALICE).with("exp", end).signed(key)
+    };
+    let tokens = [token(issuer.rsa())?, token(issuer.ec())?];
+    let mut figures = Figures {
+        names: subjects.iter().map(|subject| subject.name).collect(),
+        series: vec![Default::default(); subjects.len()],
+    };
     for round in 1..=plan.rounds {
-        for (subject, series) in subjects.iter().zip(&mut series) {
+        for (subject, series) in subjects.iter().zip(&mut figures.series) {
             progress(&format!(
                 "round {round} of {}: {}",
                 plan.rounds, subject.name
             ));
-            load(subject, &token, plan.requests / 8).await?;
-            let start = time_of(&subject.process);
-            load(subject, &token, plan.requests).await?;
-            let spent = time_of(&subject.process) - start;
-            series.push(spent.as_secs_f64() * 1e6 / f64::from(plan.requests));
+            for (token, series) in tokens.iter().zip(series) {
+                let requests = (plan.requests / subject.share).max(CONNECTIONS * 8);
+                load(subject, token, requests / 8).await?;
+                let start = time_of(&subject.process);
+                load(subject, token, requests).await?;
+                let spent = time_of(&subject.process) - start;
+                series.push(spent.as_secs_f64() * 1e6 / f64::from(requests));
+            }
         }
     }
-    let mut rows = vec![
-        ["", "CPU µs per request", "above the plain route"]
+    Ok(figures)
+}
+
+impl Figures {
+    /// What `subject` adds to the plain route, as a multiple of what `peer` adds.
+    fn ratio(&self, algorithm: usize, subject: usize, peer: usize) -> Series {
+        let of = |number: usize| &self.series[number][algorithm];
+        let plain = of(PLAIN);
+        of(subject).above(plain).against(&of(peer).above(plain))
+    }
+}
+
+const PLAIN: usize = 0;
+const NATIVE: usize = 1;
+const NATIVE_CACHED: usize = 2;
+/// Each of the filter's subjects: its name in the object, its number and its peer's.
+const RATIOS: [(&str, usize, usize); 3] = [
+    ("warm", 3, NATIVE_CACHED),
+    ("cold_host", 4, NATIVE),
+    ("cold_wasm", 5, NATIVE),
+];
+
+#[expect(clippy::print_stdout, reason = "the object is what was asked for")]
+fn print_object(figures: &Figures, module_bytes: usize, vm_bytes: u64) {
+    let rounded = |ratio: f64| (ratio * 1000.0).round() / 1000.0;
+    let ratios: serde_json::Map<String, Value> = RATIOS
+        .iter()
+        .map(|(name, subject, peer)| {
+            let ratio = figures.ratio(0, *subject, *peer).median();
+            ((*name).to_owned(), json!(rounded(ratio)))
+        })
+        .collect();
+    let object = json!({ "ratios": ratios, "module_bytes": module_bytes, "vm_bytes": vm_bytes });
+    println!("{object}");
+}
+
+fn print_tables(plan: &Plan, figures: &Figures, module_bytes: usize, vm_bytes: u64) {
+    let of = |number: usize, algorithm: usize| &figures.series[number][algorithm];
+    for (algorithm, name) in ALGORITHMS.iter().enumerate() {
+        let mut rows = vec![
+            [
+                "",
+                "CPU µs per request",
+                "above the plain route",
+                "beside jwt_authn + rbac",
+            ]
             .map(str::to_owned)
             .to_vec(),
-    ];
-    for (subject, figures) in subjects.iter().zip(&series) {
-        let above = series.first().map(|plain| figures.above(plain).shown());
-        rows.push(vec![
-            subject.name.to_owned(),
-            figures.shown(),
-            above.unwrap_or_default(),
-        ]);
+        ];
+        for (number, subject) in figures.names.iter().enumerate() {
+            let above = of(number, algorithm).above(of(PLAIN, algorithm));
+            let peer = RATIOS.iter().find(|(_, ours, _)| *ours == number);
+            let ratio = peer.map(|(_, _, peer)| figures.ratio(algorithm, number, *peer).shown());
+            rows.push(vec![
+                (*subject).to_owned(),
+                of(number, algorithm).shown(),
+                above.shown(),
+                ratio.unwrap_or_default(),
+            ]);
+        }
+        print(
+            &format!(
+                "{name}: medians of {} rounds (smallest to largest)",
+                plan.rounds
+            ),
+            &rows,
+        );
     }
-    print(
-        &format!("medians of {} rounds (smallest to largest)", plan.rounds),
-        &rows,
-    );
-    Ok(())
+    let size = |name: &str, bytes: u64| vec![name.to_owned(), format!("{bytes} bytes")];
+    let rows = [
+        size("the module", module_bytes as u64),
+        size(
+            "memory of a VM with ten providers and a full cache",
+            vm_bytes,
+        ),
+    ];
+    print("sizes", &rows);
+}
+
+/// A copy of the module that asks the host for a function which it does not have. The self-test fails, so the module
+/// checks signatures itself, as in a gateway that is too old.
+fn without_the_hosts_check(folder: &RunFolder) -> Result<PathBuf, HarnessError> {
+    const NAME: &[u8] = b"verify_signature";
+    let mut module = read(&tools::filter()?)?;
+    let places: Vec<usize> = module
+        .windows(NAME.len())
+        .enumerate()
+        .filter_map(|(place, window)| (window == NAME).then_some(place))
+        .collect();
+    for place in places {
+        module[place..place + NAME.len()].make_ascii_uppercase();
+    }
+    let path = folder.file("without-the-hosts-check.wasm");
+    match fs::write(&path, module) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(HarnessError::File {
+            verb: "write",
+            path,
+            source,
+        }),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, HarnessError> {
+    fs::read(path).map_err(|source| HarnessError::File {
+        verb: "read",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 async fn load(subject: &Subject, token: &str, requests: u32) -> Result<(), HarnessError> {
@@ -136,23 +285,28 @@ async fn load(subject: &Subject, token: &str, requests: u32) -> Result<(), Harne
     Ok(())
 }
 
-async fn start(
+/// Starts an Envoy with these filters before the route.
+pub(crate) async fn start(
     number: usize,
     name: &'static str,
+    share: u32,
     mut filters: Vec<Value>,
     folder: &RunFolder,
 ) -> Result<Subject, HarnessError> {
-    let address = ports::free()?;
+    let (address, admin) = (ports::free()?, ports::free()?);
+    let socket = |address: SocketAddr| {
+        json!({ "socket_address": {
+            "address": address.ip().to_string(), "port_value": address.port(),
+        } })
+    };
     filters.push(named(
         "envoy.filters.http.router",
         "router.v3.Router",
         json!({}),
     ));
-    let bootstrap = json!({ "static_resources": { "listeners": [{
+    let bootstrap = json!({ "admin": { "address": socket(admin) }, "static_resources": { "listeners": [{
         "name": "bench",
-        "address": { "socket_address": {
-            "address": address.ip().to_string(), "port_value": address.port(),
-        } },
+        "address": socket(address),
         "filter_chains": [{ "filters": [{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": {
@@ -192,8 +346,10 @@ async fn start(
         .await?;
     Ok(Subject {
         name,
+        share,
         process,
         address,
+        admin,
     })
 }
 
@@ -245,20 +401,19 @@ fn rbac() -> Value {
     named("envoy.filters.http.rbac", "rbac.v3.RBAC", config)
 }
 
-fn identity_filter(issuer: &Issuer, keys: &Value) -> Result<Value, HarnessError> {
-    let mut configuration = e2e::plugin::configuration(issuer);
-    configuration["providers"][0]["jwks"] = json!({ "inline": keys });
+/// The filter with this configuration.
+pub(crate) fn identity_filter(module: &Path, configuration: &Value) -> Value {
     let wasm = json!({ "config": {
         "name": "identity",
         "root_id": "identity",
         "vm_config": {
             "runtime": "envoy.wasm.runtime.v8",
-            "code": { "local": { "filename": tools::filter()? } },
+            "code": { "local": { "filename": module } },
         },
         "configuration": {
             "@type": "type.googleapis.com/google.protobuf.StringValue",
             "value": configuration.to_string(),
         },
     } });
-    Ok(named("envoy.filters.http.wasm", "wasm.v3.Wasm", wasm))
+    named("envoy.filters.http.wasm", "wasm.v3.Wasm", wasm)
 }

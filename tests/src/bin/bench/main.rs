@@ -9,6 +9,7 @@ mod figures;
 mod filter;
 mod front;
 mod load;
+mod memory;
 mod peer;
 mod sink;
 
