@@ -57,6 +57,8 @@ pub struct Outcome {
     pub denial: Option<Denial>,
     /// Its headers from now on, stripped also where it is denied: the gateway may log them.
     pub headers: Headers,
+    /// Whether they are other headers than those that came.
+    pub headers_changed: bool,
     /// Host or path were written in another form: the gateway must choose its route again.
     pub target_changed: bool,
     /// The provider that should be asked for its keys again.
@@ -75,12 +77,15 @@ struct Caller<'a> {
     granted: Granted<'a>,
 }
 
-/// Decides about one request.
+/// Decides about one request. Its headers are taken and changed in place: a copy would cost as much as the
+/// rest of the decision about a token that is known.
 #[must_use]
-pub fn decide(config: &Config, original: &Headers, mut context: Context<'_>) -> Outcome {
+pub fn decide(config: &Config, mut headers: Headers, mut context: Context<'_>) -> Outcome {
+    // First, and before anything can fail: what only the filter may say is not there any more.
+    let headers_changed = config.headers.strip(&mut headers);
     let mut outcome = Outcome {
         denial: None,
-        headers: original.clone(),
+        headers_changed,
         target_changed: false,
         unknown_key: None,
         retry_after: None,
@@ -90,19 +95,18 @@ pub fn decide(config: &Config, original: &Headers, mut context: Context<'_>) -> 
             decision: "allow",
             decision_id: context.decision_id.clone(),
             connection_id: context.connection_id.clone(),
-            request_id: original.only("x-request-id").map(audit::excerpt),
+            request_id: headers.only("x-request-id").map(audit::excerpt),
             source: context.source.clone(),
-            method: original.only(":method").map(audit::excerpt),
-            host: original.only(":authority").map(audit::excerpt),
-            path: original
+            method: headers.only(":method").map(audit::excerpt),
+            host: headers.only(":authority").map(audit::excerpt),
+            path: headers
                 .only(":path")
                 .map(|target| audit::excerpt(path::split_query(target).0)),
             ..AuditRecord::default()
         },
+        headers,
     };
-    // First, and before anything can fail: what only the filter may say is not there any more.
-    config.headers.strip(&mut outcome.headers);
-    if let Err(denial) = judge(config, original, &mut context, &mut outcome) {
+    if let Err(denial) = judge(config, &mut context, &mut outcome) {
         outcome.denial = Some(denial);
         outcome.record.decision = "deny";
         outcome.record.status = Some(denial.status());
@@ -111,13 +115,8 @@ pub fn decide(config: &Config, original: &Headers, mut context: Context<'_>) -> 
     outcome
 }
 
-fn judge(
-    config: &Config,
-    original: &Headers,
-    context: &mut Context<'_>,
-    outcome: &mut Outcome,
-) -> Result<(), Denial> {
-    let operation = operation(original)?;
+fn judge(config: &Config, context: &mut Context<'_>, outcome: &mut Outcome) -> Result<(), Denial> {
+    let operation = operation(&outcome.headers)?;
     outcome.record.host = Some(operation.host.as_str().into());
     outcome.record.path = Some(operation.path.as_str().into());
     let namespace = config
@@ -125,7 +124,7 @@ fn judge(
         .find(&operation.host, &operation.path)
         .ok_or(Denial::NamespaceUnknown)?;
     outcome.record.namespace = Some(namespace.name.clone());
-    let caller = authenticate(config, original, context, namespace, outcome)?;
+    let caller = authenticate(config, context, namespace, outcome)?;
     if let Some(caller) = &caller {
         record_caller(&mut outcome.record, caller);
     }
@@ -142,7 +141,8 @@ fn judge(
         Ruling::NoRule if caller.is_none() => return Err(Denial::TokenMissing),
         Ruling::NoRule => return Err(Denial::RuleMissing),
     };
-    outcome.target_changed = forward_target(&mut outcome.headers, original, &operation);
+    outcome.headers_changed = true;
+    outcome.target_changed = forward_target(&mut outcome.headers, &operation);
     config.headers.remove_credentials(&mut outcome.headers);
     set_facts(config, &mut outcome.headers, context, namespace);
     if let (Disclosure::Identity, Some(caller)) = (disclosure, &caller) {
@@ -181,11 +181,16 @@ const fn is_method_byte(byte: u8) -> bool {
 /// also where an anonymous rule would let the request in.
 fn authenticate<'a>(
     config: &'a Config,
-    headers: &Headers,
     context: &mut Context<'_>,
     namespace: &'a Namespace,
     outcome: &mut Outcome,
 ) -> Result<Option<Caller<'a>>, Denial> {
+    let Outcome {
+        headers,
+        unknown_key,
+        retry_after,
+        ..
+    } = outcome;
     let Some(credential) = credential::find(headers, &config.providers)? else {
         return Ok(None);
     };
@@ -211,11 +216,11 @@ fn authenticate<'a>(
             .throttle
             .check(source, context.now)
             .map_err(|seconds| {
-                outcome.retry_after = Some(seconds);
+                *retry_after = Some(seconds);
                 Denial::SourceThrottled
             })?;
     }
-    match verify(config, &credential, context, outcome) {
+    match verify(config, &credential, context, unknown_key) {
         Ok((provider, entry)) => {
             let caller = map(provider, namespace, &entry.verified);
             if let Some(digest) = digest {
@@ -241,7 +246,7 @@ fn verify<'a>(
     config: &'a Config,
     credential: &Credential<'_>,
     context: &Context<'_>,
-    outcome: &mut Outcome,
+    unknown_key: &mut Option<Rc<Provider>>,
 ) -> Result<(&'a Provider, Entry), Denial> {
     let jws = Jws::parse(credential.token, config.limits.token_bytes)?;
     let claims = Claims::parse(jws.payload()).map_err(|_refused| Denial::TokenMalformed)?;
@@ -267,7 +272,7 @@ fn verify<'a>(
     let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
         .inspect_err(|refusal| {
             if *refusal == Refusal::Key {
-                outcome.unknown_key = Some(Rc::clone(provider));
+                *unknown_key = Some(Rc::clone(provider));
             }
         })?;
     let entry = Entry {
@@ -327,26 +332,23 @@ fn record_caller(record: &mut AuditRecord, caller: &Caller<'_>) {
 }
 
 /// Puts the forms that were judged in place of those that came, so that nobody judges them anew.
-fn forward_target(headers: &mut Headers, original: &Headers, operation: &Operation) -> bool {
-    let mut changed = false;
-    if let Some(authority) = original.only(":authority") {
+fn forward_target(headers: &mut Headers, operation: &Operation) -> bool {
+    let authority = headers.only(":authority").and_then(|authority| {
         let canonical = operation.host.authority(authority);
-        if canonical.as_bytes() != authority {
-            headers.set(":authority", &canonical);
-            changed = true;
-        }
-    }
-    if let Some(target) = original.only(":path") {
+        (canonical.as_bytes() != authority).then_some(canonical)
+    });
+    let target = headers.only(":path").and_then(|target| {
         let (path, query) = path::split_query(target);
-        if operation.path.as_str().as_bytes() != path {
-            headers.set_bytes(
-                ":path",
-                &[operation.path.as_str().as_bytes(), query].concat(),
-            );
-            changed = true;
-        }
+        let canonical = operation.path.as_str().as_bytes();
+        (canonical != path).then(|| [canonical, query].concat())
+    });
+    if let Some(authority) = &authority {
+        headers.set(":authority", authority);
     }
-    changed
+    if let Some(target) = &target {
+        headers.set_bytes(":path", target);
+    }
+    authority.is_some() || target.is_some()
 }
 
 fn set_facts(config: &Config, headers: &mut Headers, context: &Context<'_>, namespace: &Namespace) {

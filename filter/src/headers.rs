@@ -82,8 +82,11 @@ impl Headers {
         });
     }
 
-    fn remove(&mut self, is_removed: impl Fn(&str) -> bool) {
+    /// True when something was there to be removed.
+    fn remove(&mut self, is_removed: impl Fn(&str) -> bool) -> bool {
+        let before = self.0.len();
         self.0.retain(|(name, _)| !is_removed(name));
+        self.0.len() != before
     }
 }
 
@@ -147,9 +150,9 @@ impl IdentityHeaders {
                 .is_some_and(|front| is(&self.prefix, front))
     }
 
-    /// Removes every header that only the filter may set.
-    pub fn strip(&self, headers: &mut Headers) {
-        headers.remove(|name| self.is_identity(name));
+    /// Removes every header that only the filter may set. True when there were some.
+    pub fn strip(&self, headers: &mut Headers) -> bool {
+        headers.remove(|name| self.is_identity(name))
     }
 
     /// Removes the headers and cookies that hold credentials, where they are not to be forwarded.
@@ -157,7 +160,7 @@ impl IdentityHeaders {
         headers.rewrite("cookie", |value| {
             cookie::without(value, &self.removed_cookies)
         });
-        headers.remove(|name| {
+        let _any = headers.remove(|name| {
             self.removed
                 .iter()
                 .any(|removed| name.eq_ignore_ascii_case(removed))
@@ -246,7 +249,11 @@ mod tests {
             "x-identity-subject",
             "accept",
         ]);
-        identity.strip(&mut headers);
+        assert!(identity.strip(&mut headers));
+        assert!(
+            !identity.strip(&mut headers),
+            "nothing is left to be stripped"
+        );
         assert_eq!(
             names(&headers),
             [

@@ -54,19 +54,17 @@ impl HttpContext for Request {
 
 /// Trailers become headers in many servers. `None`: a host call failed.
 fn strip_trailers(shared: &Shared) -> Option<()> {
-    let original = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).ok()?);
-    let mut stripped = original.clone();
-    shared.config.headers.strip(&mut stripped);
-    if stripped == original {
-        Some(())
+    let mut trailers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).ok()?);
+    if shared.config.headers.strip(&mut trailers) {
+        write(MapType::HttpRequestTrailers, &trailers)
     } else {
-        write(MapType::HttpRequestTrailers, &stripped)
+        Some(())
     }
 }
 
 /// The reply to a denied request, or nothing for one that goes on. `None`: a host call failed.
 fn decide(shared: &Shared) -> Option<Option<Reply>> {
-    let original = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?);
+    let headers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?);
     let now = hostcalls::get_current_time()
         .ok()?
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -87,14 +85,14 @@ fn decide(shared: &Shared) -> Option<Option<Reply>> {
             cache: &mut shared.cache.borrow_mut(),
             throttle: &mut shared.throttle.borrow_mut(),
         };
-        gate::decide(&shared.config, &original, context)
+        gate::decide(&shared.config, headers, context)
     };
     if let Some(provider) = &outcome.unknown_key {
         shared.keyring.borrow_mut().on_unknown_key(provider);
     }
     log(LogLevel::Warn, &outcome.record.line());
     shared.memory.record();
-    if outcome.headers != original {
+    if outcome.headers_changed {
         write(MapType::HttpRequestHeaders, &outcome.headers)?;
     }
     if outcome.target_changed {

@@ -95,7 +95,7 @@ impl Worker {
             cache: &mut self.cache,
             throttle: &mut self.throttle,
         };
-        gate::decide(config, &Headers::new(request.headers), context)
+        gate::decide(config, Headers::new(request.headers), context)
     }
 }
 

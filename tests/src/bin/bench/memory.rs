@@ -41,11 +41,13 @@ pub(crate) async fn of_a_full_worker(
     configuration["providers"] = json!(providers);
     let filters = vec![identity_filter(&tools::filter()?, &configuration)];
     let gateway = start(99, "memory", 1, filters, folder).await?;
-    let mut exchange = Exchange::open_clear(gateway.address).await?;
     for number in 0..TOKENS {
         let token = person(issuer, number).signed(issuer.ec())?;
         let ask = Ask::get("pay.example.com", "/payments/1").bearer(&token);
-        let reply = exchange.send(ask).await?;
+        let reply = Exchange::open_clear(gateway.address)
+            .await?
+            .send(ask)
+            .await?;
         // Only one of the providers' callers have a role; the tokens of all are verified.
         if !matches!(reply.status, StatusCode::OK | StatusCode::FORBIDDEN) {
             return Err(unexpected(reply.text(), "200 or 403"));
