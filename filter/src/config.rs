@@ -18,6 +18,7 @@ use crate::identity::IdentityRule;
 use crate::json;
 use crate::jwks::{KeySet, KeySetError};
 use crate::namespace::Routes;
+use crate::refresh::Schedule;
 use crate::token::Algorithm;
 
 mod access;
@@ -28,6 +29,7 @@ mod preset;
 mod provider;
 mod reliance;
 mod rule;
+mod schedule;
 mod wire;
 
 pub use error::{ConfigError, Problem};
@@ -129,10 +131,8 @@ pub struct RemoteKeys {
     pub authority: String,
     /// Path and query.
     pub path: String,
-    /// Between two successful fetches.
-    pub interval: Duration,
-    /// For one fetch.
-    pub timeout: Duration,
+    /// When it is fetched.
+    pub schedule: Schedule,
 }
 
 /// Where a credential may stand.

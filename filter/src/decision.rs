@@ -66,6 +66,8 @@ pub enum Denial {
     TokenTooLarge,
     /// `typ` says that this is no access token.
     TokenTypeRefused,
+    /// As many requests wait for keys as may.
+    TooManyWaiting,
 }
 
 impl Denial {
@@ -94,7 +96,7 @@ impl Denial {
                 403
             }
             Self::SourceThrottled => 429,
-            Self::KeysUnavailable => 503,
+            Self::KeysUnavailable | Self::TooManyWaiting => 503,
         }
     }
 

@@ -61,12 +61,34 @@ pub struct Outcome {
     pub headers_changed: bool,
     /// Host or path were written in another form: the gateway must choose its route again.
     pub target_changed: bool,
-    /// The provider that should be asked for its keys again.
-    pub unknown_key: Option<Rc<Provider>>,
+    /// The provider whose key was looked for and is not there: it is denied for that alone.
+    pub wanted_key: Option<Rc<Provider>>,
     /// The seconds until another attempt makes sense, where a denial passes by itself.
     pub retry_after: Option<u64>,
     /// The record of this decision.
     pub record: AuditRecord,
+}
+
+impl Outcome {
+    /// Denied for this reason. Only for a request that is not let in as it is.
+    pub const fn deny(&mut self, denial: Denial) {
+        self.denial = Some(denial);
+        self.record.decision = "deny";
+        self.record.status = Some(denial.status());
+        self.record.reason = Some(denial);
+    }
+
+    /// The request does not wait any longer. Where its key did not come, its token counts among the bad
+    /// ones of its source.
+    pub fn settle(&self, throttle: &mut Throttle, now: UnixTime) {
+        let is_bad = self.denial.is_some_and(|denial| denial.status() == 401);
+        if self.wanted_key.is_some()
+            && is_bad
+            && let Some(source) = self.record.source.as_deref().and_then(Source::parse)
+        {
+            throttle.on_failure(source, now);
+        }
+    }
 }
 
 /// An authenticated caller in the namespace of the request.
@@ -87,7 +109,7 @@ pub fn decide(config: &Config, mut headers: Headers, mut context: Context<'_>) -
         denial: None,
         headers_changed,
         target_changed: false,
-        unknown_key: None,
+        wanted_key: None,
         retry_after: None,
         record: AuditRecord {
             r#type: "audit",
@@ -107,10 +129,7 @@ pub fn decide(config: &Config, mut headers: Headers, mut context: Context<'_>) -
         headers,
     };
     if let Err(denial) = judge(config, &mut context, &mut outcome) {
-        outcome.denial = Some(denial);
-        outcome.record.decision = "deny";
-        outcome.record.status = Some(denial.status());
-        outcome.record.reason = Some(denial);
+        outcome.deny(denial);
     }
     outcome
 }
@@ -187,7 +206,7 @@ fn authenticate<'a>(
 ) -> Result<Option<Caller<'a>>, Denial> {
     let Outcome {
         headers,
-        unknown_key,
+        wanted_key,
         retry_after,
         ..
     } = outcome;
@@ -220,7 +239,7 @@ fn authenticate<'a>(
                 Denial::SourceThrottled
             })?;
     }
-    match verify(config, &credential, context, unknown_key) {
+    match verify(config, &credential, context, wanted_key) {
         Ok((provider, entry)) => {
             let caller = map(provider, namespace, &entry.verified);
             if let Some(digest) = digest {
@@ -232,8 +251,9 @@ fn authenticate<'a>(
             if let Some(digest) = digest {
                 context.cache.remove(&digest);
             }
-            // That keys are not there is not the sender's fault.
-            if let Some(source) = source.filter(|_| denial.status() == 401) {
+            // That keys are not there is not the sender's fault, and one that is missing may yet come.
+            let is_bad = denial.status() == 401 && wanted_key.is_none();
+            if let Some(source) = source.filter(|_| is_bad) {
                 context.throttle.on_failure(source, context.now);
             }
             Err(denial)
@@ -246,7 +266,7 @@ fn verify<'a>(
     config: &'a Config,
     credential: &Credential<'_>,
     context: &Context<'_>,
-    unknown_key: &mut Option<Rc<Provider>>,
+    wanted_key: &mut Option<Rc<Provider>>,
 ) -> Result<(&'a Provider, Entry), Denial> {
     let jws = Jws::parse(credential.token, config.limits.token_bytes)?;
     let claims = Claims::parse(jws.payload()).map_err(|_refused| Denial::TokenMalformed)?;
@@ -271,8 +291,8 @@ fn verify<'a>(
     let keys = context.keyring.keys(provider);
     let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
         .inspect_err(|refusal| {
-            if *refusal == Refusal::Key {
-                *unknown_key = Some(Rc::clone(provider));
+            if matches!(refusal, Refusal::Key | Refusal::KeysUnavailable) {
+                *wanted_key = Some(Rc::clone(provider));
             }
         })?;
     let entry = Entry {

@@ -133,6 +133,16 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// Whether it has the same keys under the same names.
+    #[must_use]
+    pub fn has_same_keys(&self, other: &Self) -> bool {
+        let is_same = |a: &NamedKey, b: &NamedKey| {
+            a.id == b.id && a.key.algorithm() == b.key.algorithm() && a.key.spki() == b.key.spki()
+        };
+        let has = |named: &NamedKey| other.keys.iter().any(|other| is_same(named, other));
+        self.keys.len() == other.keys.len() && self.keys.iter().all(has)
+    }
+
     /// The keys that were left out, for the log.
     #[must_use]
     pub fn skipped(&self) -> &[Skipped] {

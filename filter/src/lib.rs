@@ -5,9 +5,11 @@
 //! 2. [`host`] and [`path`] bring the target into one form, or refuse it.
 //! 3. [`namespace`] finds whose request it is.
 //! 4. [`credential`] finds the one credential, in a header or a [`cookie`], [`token`] and [`claims`] read it.
-//! 5. [`verify`] checks it with the keys of its issuer ([`jwks`], [`keyring`], [`refresh`]) and an
-//!    engine ([`signature`]). A token that [`cache`] knows skips the reading and the signature check;
-//!    [`throttle`] stops those who send bad ones.
+//! 5. [`verify`] checks it with the keys of its issuer ([`jwks`], [`keyring`]) and an engine
+//!    ([`signature`]). When keys are fetched is for [`refresh`] to say, by what [`freshness`] reads and
+//!    [`lease`] allows; a request that comes before them is among the [`waiting`]. A
+//!    token that [`cache`] knows skips the reading and the signature check; [`throttle`] stops those who
+//!    send bad ones.
 //! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace.
 //! 7. [`policy`] decides; [`decision`] is what the sender learns, [`audit`] what the log learns.
 //!
@@ -33,14 +35,17 @@ pub mod config;
 pub mod cookie;
 pub mod credential;
 pub mod decision;
+pub mod freshness;
 pub mod gate;
 pub mod grant;
 pub mod headers;
 pub mod host;
 pub mod identity;
+pub mod jitter;
 pub mod json;
 pub mod jwks;
 pub mod keyring;
+pub mod lease;
 pub mod namespace;
 pub mod path;
 pub mod policy;
@@ -50,6 +55,7 @@ pub mod throttle;
 pub mod time;
 pub mod token;
 pub mod verify;
+pub mod waiting;
 
 #[cfg(any(target_arch = "wasm32", lint_shell))]
 mod wasm;

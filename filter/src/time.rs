@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::time::Duration;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,13 @@ impl UnixTime {
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.0 / 1000
+    }
+
+    /// The point in time this much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
     }
 
     /// The text of RFC 3339 in UTC with milliseconds: `2026-11-23T00:24:42.123Z`.

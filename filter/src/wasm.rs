@@ -24,17 +24,21 @@ use self::request::Request;
 use crate::cache::TokenCache;
 use crate::config::{Config, KeySource, RemoteKeys};
 use crate::decision::DecisionIds;
+use crate::freshness::Freshness;
 use crate::headers::Headers;
 use crate::jwks::{KeySet, SIZE_LIMIT};
 use crate::keyring::{Fetched, Keyring};
 use crate::throttle::Throttle;
+use crate::waiting::Waiting;
 
+mod board;
 mod engine;
+mod pause;
 mod request;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_id| Box::new(Root { started: now(), shared: None, fetches: Vec::new() }));
+    proxy_wasm::set_root_context(|id| Box::new(Root { id, started: now(), shared: None, fetches: Vec::new() }));
 }}
 
 /// What every request of this worker sees.
@@ -46,10 +50,15 @@ struct Shared {
     cache: RefCell<TokenCache>,
     throttle: RefCell<Throttle>,
     memory: Memory,
+    waiting: RefCell<Waiting>,
+    started: Instant,
+    /// Between two ticks.
+    pace: Cell<Option<Duration>>,
 }
 
 /// The plugin in one worker.
 struct Root {
+    id: u32,
     started: Instant,
     shared: Option<Rc<Shared>>,
     /// Which keys each call in flight is for.
@@ -86,15 +95,20 @@ impl RootContext for Root {
             memory: Memory::default(),
             cache: RefCell::new(TokenCache::new(config.limits.cache, random())),
             throttle: RefCell::new(Throttle::new(config.limits.failures, random())),
-            keyring: RefCell::new(Keyring::new(&config)),
+            keyring: RefCell::new(Keyring::new(&config, random())),
             config,
             engines,
             ids: RefCell::new(DecisionIds::new(random())),
+            waiting: RefCell::default(),
+            started: self.started,
+            pace: Cell::new(None),
         };
+        // Nobody would wake those who wait for the keys of an earlier configuration.
+        self.resume(|_earlier, _wait| true);
         self.shared = Some(Rc::new(shared));
         // An answer for the keys of an earlier configuration would land in the wrong place.
         self.fetches.clear();
-        self.schedule();
+        self.set_pace();
         true
     }
 
@@ -102,17 +116,26 @@ impl RootContext for Root {
         let Some(shared) = self.shared.clone() else {
             return;
         };
-        let due = shared.keyring.borrow_mut().due(self.elapsed());
+        let now = shared.moment();
+        for provider in shared.keyring.borrow_mut().drop_stale(now) {
+            log(
+                LogLevel::Error,
+                &format!("the keys of provider {} are too old", provider.name),
+            );
+        }
+        let due = shared.keyring.borrow_mut().due(now, &board::Host);
         for (index, remote) in due {
             match fetch(&remote) {
                 Some(call) => self.fetches.push((call, index)),
                 None => self.on_fetched(index, Fetched::Unreachable),
             }
         }
+        self.resume(Shared::is_over);
+        self.set_pace();
     }
 
-    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request::new(self.shared.clone())))
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Request::new(id, self.shared.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -128,44 +151,39 @@ impl Context for Root {
         let (_call, index) = self.fetches.swap_remove(place);
         // The gateway tells a failure by an answer without any header.
         if headers == 0 {
-            return self.on_fetched(index, Fetched::Unreachable);
-        }
-        if body > SIZE_LIMIT {
-            return self.on_fetched(index, Fetched::TooLarge);
-        }
-        let headers =
-            hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
-        let status = Headers::new(headers).only(":status").and_then(|status| {
-            core::str::from_utf8(status)
-                .ok()
-                .and_then(|status| status.parse().ok())
-        });
-        let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body);
-        let body = body.ok().flatten().unwrap_or_default();
-        self.on_fetched(
-            index,
-            Fetched::Response {
+            self.on_fetched(index, Fetched::Unreachable);
+        } else if body > SIZE_LIMIT {
+            self.on_fetched(index, Fetched::TooLarge);
+        } else {
+            let headers =
+                hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
+            let headers = Headers::new(headers);
+            let status = headers.only(":status").and_then(|status| {
+                core::str::from_utf8(status)
+                    .ok()
+                    .and_then(|status| status.parse().ok())
+            });
+            let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body);
+            let body = body.ok().flatten().unwrap_or_default();
+            let response = Fetched::Response {
                 status,
+                freshness: Freshness::of(&headers),
                 body: &body,
-            },
-        );
+            };
+            self.on_fetched(index, response);
+        }
+        self.resume(Shared::is_over);
+        self.set_pace();
     }
 }
 
 impl Root {
-    fn elapsed(&self) -> Duration {
-        now().duration_since(self.started)
-    }
-
     fn on_fetched(&self, index: usize, fetched: Fetched<'_>) {
         let Some(shared) = &self.shared else {
             return;
         };
-        match shared
-            .keyring
-            .borrow_mut()
-            .on_fetched(index, self.elapsed(), fetched)
-        {
+        let mut keyring = shared.keyring.borrow_mut();
+        match keyring.on_fetched(index, shared.moment(), &board::Host, fetched) {
             Some((provider, Ok(keys))) => {
                 log(
                     LogLevel::Info,
@@ -181,19 +199,6 @@ impl Root {
             }
             None => {}
         }
-        self.schedule();
-    }
-
-    /// Ticks come faster while requests are refused for want of keys.
-    fn schedule(&self) {
-        let Some(shared) = &self.shared else {
-            return;
-        };
-        let keyring = shared.keyring.borrow();
-        if keyring.has_remote() {
-            let period = if keyring.is_waiting() { 200 } else { 1_000 };
-            let _status = hostcalls::set_tick_period(Duration::from_millis(period));
-        }
     }
 }
 
@@ -206,7 +211,14 @@ fn fetch(remote: &RemoteKeys) -> Option<u32> {
         (":path", &remote.path),
         ("accept", "application/json"),
     ];
-    hostcalls::dispatch_http_call(&remote.cluster, headers, None, vec![], remote.timeout).ok()
+    hostcalls::dispatch_http_call(
+        &remote.cluster,
+        headers,
+        None,
+        vec![],
+        remote.schedule.timeout,
+    )
+    .ok()
 }
 
 fn log_skipped(provider: &str, keys: &KeySet) {

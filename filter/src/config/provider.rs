@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::access::build_claim_conditions;
 use super::preset::{Expanded, Preset};
-use super::{ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, wire};
+use super::{ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, schedule, wire};
 use crate::cookie;
 use crate::headers::{self, IdentityHeaders};
 use crate::host::Host;
@@ -238,7 +238,8 @@ fn token_source(
 }
 
 fn key_source(at: &str, written: wire::Jwks) -> Result<KeySource, ConfigError> {
-    let is_timed = written.refresh_seconds.is_some() || written.timeout_seconds.is_some();
+    let is_timed = schedule::is_written(&written);
+    let schedule = schedule::build(at, &written)?;
     match (written.inline, written.cluster, written.uri) {
         (Some(document), None, None) if !is_timed => KeySource::inline(&document)
             .map_err(|error| ConfigError::new(format!("{at}.inline"), Problem::KeySet(error))),
@@ -248,24 +249,6 @@ fn key_source(at: &str, written: wire::Jwks) -> Result<KeySource, ConfigError> {
                     format!("{at}.cluster"),
                     &cluster,
                     "the name of a cluster of the gateway, such as outbound|443||id.example.com",
-                ));
-            }
-            let refresh = written.refresh_seconds.unwrap_or(300);
-            if !(5..=86_400).contains(&refresh) {
-                return Err(ConfigError::range(
-                    format!("{at}.refresh_seconds"),
-                    refresh,
-                    5,
-                    86_400,
-                ));
-            }
-            let timeout = written.timeout_seconds.unwrap_or(5);
-            if !(1..=30).contains(&timeout) {
-                return Err(ConfigError::range(
-                    format!("{at}.timeout_seconds"),
-                    timeout,
-                    1,
-                    30,
                 ));
             }
             let (scheme, authority, path) = split_uri(&uri).ok_or_else(|| {
@@ -280,13 +263,12 @@ fn key_source(at: &str, written: wire::Jwks) -> Result<KeySource, ConfigError> {
                 scheme,
                 authority,
                 path,
-                interval: Duration::from_secs(refresh.into()),
-                timeout: Duration::from_secs(timeout.into()),
+                schedule,
             }))
         }
         _ => Err(ConfigError::fields(
             at,
-            "either `inline`, or `cluster` and `uri` (with `refresh_seconds` and `timeout_seconds`) must be there",
+            "either `inline`, or `cluster` and `uri` (with times, where they are wanted) must be there",
         )),
     }
 }

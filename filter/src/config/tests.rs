@@ -57,10 +57,15 @@ fn defaults_are_the_documented_ones() {
     let KeySource::Remote(remote) = &config.providers[1].keys else {
         panic!("is remote")
     };
-    assert_eq!(
-        (remote.interval, remote.timeout),
-        (Duration::from_secs(300), Duration::from_secs(5))
-    );
+    let schedule = Schedule {
+        refresh: Duration::from_secs(300),
+        refresh_min: Duration::from_secs(60),
+        refresh_max: Duration::from_secs(3600),
+        timeout: Duration::from_secs(5),
+        max_stale: Duration::from_secs(86_400),
+        wait: Duration::from_secs(1),
+    };
+    assert_eq!(remote.schedule, schedule);
     assert_eq!(
         (
             remote.scheme,
@@ -231,6 +236,36 @@ fn errors_name_the_place_the_value_and_what_is_allowed() {
             "/providers/0/jwks/timeout_seconds",
             json!(31),
             "providers[0].jwks.timeout_seconds: is 31, 1 to 30 are allowed",
+        ),
+        (
+            "/providers/0/jwks/refresh_min_seconds",
+            json!(301),
+            "providers[0].jwks.refresh_min_seconds: is 301, 5 to 300 are allowed",
+        ),
+        (
+            "/providers/0/jwks/refresh_max_seconds",
+            json!(299),
+            "providers[0].jwks.refresh_max_seconds: is 299, 300 to 86400 are allowed",
+        ),
+        (
+            "/providers/0/jwks/max_stale_seconds",
+            json!(59),
+            "providers[0].jwks.max_stale_seconds: is 59, 60 to 604800 are allowed",
+        ),
+        (
+            "/providers/0/jwks/wait_milliseconds",
+            json!(10_001),
+            "providers[0].jwks.wait_milliseconds: is 10001, 0 to 10000 are allowed",
+        ),
+        (
+            "/providers/0/jwks",
+            json!({"inline": {"keys": []}, "wait_milliseconds": 9}),
+            "providers[0].jwks: either `inline`",
+        ),
+        (
+            "/providers/0/jwks/key_uri",
+            json!("https://a/{kid}"),
+            "providers[0].jwks.key_uri: unknown field `key_uri`",
         ),
         (
             "/providers/0/jwks/uri",

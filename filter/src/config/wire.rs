@@ -53,8 +53,12 @@ pub(super) struct Jwks {
     pub(super) inline: Option<Value>,
     pub(super) cluster: Option<String>,
     pub(super) uri: Option<String>,
+    pub(super) max_stale_seconds: Option<u32>,
+    pub(super) refresh_max_seconds: Option<u32>,
+    pub(super) refresh_min_seconds: Option<u32>,
     pub(super) refresh_seconds: Option<u32>,
     pub(super) timeout_seconds: Option<u32>,
+    pub(super) wait_milliseconds: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,4 +1,5 @@
-//! One request: read the header map once, decide, write the map once, record.
+//! One request: read the header map once, decide, write the map once, record. A request whose key may
+//! come soon waits, and is decided anew from its headers when the root wakes it.
 
 use super::std::time::SystemTime;
 use alloc::rc::Rc;
@@ -12,19 +13,29 @@ use proxy_wasm::types::{Action, LogLevel, MapType};
 
 use super::{Shared, log};
 use crate::audit::excerpt;
-use crate::decision::Reply;
-use crate::gate;
+use crate::decision::{Denial, Reply};
+use crate::gate::{self, Outcome};
 use crate::headers::Headers;
 use crate::time::UnixTime;
 
 /// One HTTP stream.
 pub(super) struct Request {
+    id: u32,
     shared: Option<Rc<Shared>>,
 }
 
 impl Request {
-    pub(super) const fn new(shared: Option<Rc<Shared>>) -> Self {
-        Self { shared }
+    pub(super) const fn new(id: u32, shared: Option<Rc<Shared>>) -> Self {
+        Self { id, shared }
+    }
+}
+
+/// However a stream ends: it waits no longer.
+impl Drop for Request {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.waiting.borrow_mut().leave(self.id);
+        }
     }
 }
 
@@ -32,14 +43,14 @@ impl Context for Request {}
 
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        match self.shared.as_deref().and_then(decide) {
-            Some(None) => Action::Continue,
-            Some(Some(reply)) => {
-                let mut headers = reply.headers;
-                let retry_after = reply.retry_after.as_deref();
-                headers.extend(retry_after.map(|seconds| ("retry-after", seconds)));
-                send(reply.status, headers, &reply.body)
-            }
+        let decided = self
+            .shared
+            .as_deref()
+            .and_then(|shared| decide_or_wait(shared, self.id));
+        match decided {
+            Some(Verdict::Pass) => Action::Continue,
+            Some(Verdict::Deny(reply)) => answer(&reply),
+            Some(Verdict::Wait) => Action::Pause,
             None => refuse(),
         }
     }
@@ -62,34 +73,84 @@ fn strip_trailers(shared: &Shared) -> Option<()> {
     }
 }
 
-/// The reply to a denied request, or nothing for one that goes on. `None`: a host call failed.
-fn decide(shared: &Shared) -> Option<Option<Reply>> {
-    let headers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?);
-    let now = hostcalls::get_current_time()
-        .ok()?
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()?;
-    let now = UnixTime::from_millis(u64::try_from(now.as_millis()).ok()?);
-    let outcome = {
-        let context = gate::Context {
-            now,
-            decision_id: shared.ids.borrow_mut().next(now),
-            connection_id: property(&[
-                "filter_state",
-                "envoy.network.proxy_protocol.tlv",
-                "unique_id",
-            ]),
-            source: property(&["source", "address"]),
-            keyring: &shared.keyring.borrow(),
-            engine: &shared.engines,
-            cache: &mut shared.cache.borrow_mut(),
-            throttle: &mut shared.throttle.borrow_mut(),
-        };
-        gate::decide(&shared.config, headers, context)
-    };
-    if let Some(provider) = &outcome.unknown_key {
-        shared.keyring.borrow_mut().on_unknown_key(provider);
+/// What becomes of a request now.
+enum Verdict {
+    Pass,
+    Deny(Reply),
+    Wait,
+}
+
+/// Decides, unless a key is missing that may come soon. `None`: a host call failed.
+fn decide_or_wait(shared: &Shared, stream: u32) -> Option<Verdict> {
+    let (mut outcome, now) = judge(shared)?;
+    if let Some(provider) = &outcome.wanted_key {
+        let wait = shared
+            .keyring
+            .borrow_mut()
+            .on_wanted(provider, shared.elapsed());
+        if let Some(wait) = wait {
+            // Stripped before it is paused: it may end here, and the gateway may log its headers.
+            if outcome.headers_changed {
+                write(MapType::HttpRequestHeaders, &outcome.headers)?;
+            }
+            let joined = shared.waiting.borrow_mut().join(stream, wait);
+            if joined.is_ok() {
+                shared.set_pace();
+                return Some(Verdict::Wait);
+            }
+            outcome.deny(Denial::TooManyWaiting);
+        }
     }
+    conclude(shared, &outcome, now)
+}
+
+/// Decides about the request in whose name host calls are made now, and lets it go on or answers it.
+pub(super) fn resume(shared: &Shared) {
+    let decided = judge(shared).and_then(|(outcome, now)| conclude(shared, &outcome, now));
+    match decided {
+        Some(Verdict::Pass) => {
+            let _status = hostcalls::resume_http_request();
+        }
+        Some(Verdict::Deny(reply)) => {
+            answer(&reply);
+        }
+        Some(Verdict::Wait) | None => {
+            refuse();
+        }
+    }
+}
+
+/// The wall clock.
+pub(super) fn wall_clock() -> Option<UnixTime> {
+    let now = hostcalls::get_current_time().ok()?;
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(UnixTime::from_millis(u64::try_from(now.as_millis()).ok()?))
+}
+
+fn judge(shared: &Shared) -> Option<(Outcome, UnixTime)> {
+    let headers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?);
+    let now = wall_clock()?;
+    let context = gate::Context {
+        now,
+        decision_id: shared.ids.borrow_mut().next(now),
+        connection_id: property(&[
+            "filter_state",
+            "envoy.network.proxy_protocol.tlv",
+            "unique_id",
+        ]),
+        source: property(&["source", "address"]),
+        keyring: &shared.keyring.borrow(),
+        engine: &shared.engines,
+        cache: &mut shared.cache.borrow_mut(),
+        throttle: &mut shared.throttle.borrow_mut(),
+    };
+    let outcome = gate::decide(&shared.config, headers, context);
+    Some((outcome, now))
+}
+
+/// Records the decision and makes it so.
+fn conclude(shared: &Shared, outcome: &Outcome, now: UnixTime) -> Option<Verdict> {
+    outcome.settle(&mut shared.throttle.borrow_mut(), now);
     log(LogLevel::Warn, &outcome.record.line());
     shared.memory.record();
     if outcome.headers_changed {
@@ -99,15 +160,23 @@ fn decide(shared: &Shared) -> Option<Option<Reply>> {
         // Otherwise the request would go where the spelling that came leads.
         hostcalls::call_foreign_function("clear_route_cache", None).ok()?;
     }
-    Some(
-        outcome
-            .denial
-            .map(|denial| denial.reply(&outcome.record.decision_id, outcome.retry_after)),
-    )
+    Some(match outcome.denial {
+        Some(denial) => {
+            Verdict::Deny(denial.reply(&outcome.record.decision_id, outcome.retry_after))
+        }
+        None => Verdict::Pass,
+    })
 }
 
 fn write(map: MapType, headers: &Headers) -> Option<()> {
     hostcalls::set_map_bytes(map, headers.iter().collect()).ok()
+}
+
+fn answer(reply: &Reply) -> Action {
+    let mut headers = reply.headers.clone();
+    let retry_after = reply.retry_after.as_deref();
+    headers.extend(retry_after.map(|seconds| ("retry-after", seconds)));
+    send(reply.status, headers, &reply.body)
 }
 
 /// The host did not do its part. Nothing may pass that was not judged.

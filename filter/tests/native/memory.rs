@@ -4,14 +4,16 @@ use std::cell::Cell;
 
 use identity_filter::config::Config;
 use identity_filter::decision::Denial;
-use identity_filter::keyring::{Fetched, Keyring};
+use identity_filter::freshness::Freshness;
+use identity_filter::keyring::{Fetched, Keyring, Moment};
+use identity_filter::lease::Board;
 use identity_filter::signature::{Engine, PublicKey};
 use identity_filter::time::UnixTime;
 use identity_filter::token::Jws;
 use serde_json::{Value, json};
 
 use crate::host::HostStandIn;
-use crate::issuer::{EC, RSA};
+use crate::issuer::{EC, RSA, Signer};
 use crate::request::{NOW, Request, Worker};
 
 /// Counts the signatures that are checked.
@@ -26,6 +28,19 @@ impl Engine for Counting {
 
     fn name(&self) -> &'static str {
         "counting"
+    }
+}
+
+/// A worker that has the gateway to itself.
+struct Nobody;
+
+impl Board for Nobody {
+    fn read(&self, _key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        (None, None)
+    }
+
+    fn write(&self, _key: &str, _value: &[u8], _version: Option<u32>) -> bool {
+        true
     }
 }
 
@@ -49,7 +64,7 @@ impl Run {
         });
         let config = Config::parse(config.to_string().as_bytes()).unwrap();
         let mut run = Self {
-            keyring: Keyring::new(&config),
+            keyring: Keyring::new(&config, 1),
             worker: Worker::new(&config),
             config,
             engine: Counting::default(),
@@ -63,10 +78,15 @@ impl Run {
         let body = json!({ "keys": keys }).to_string();
         let fetched = Fetched::Response {
             status: Some(200),
+            freshness: Freshness::Unsaid,
             body: body.as_bytes(),
         };
-        let now = std::time::Duration::ZERO;
-        let (_provider, result) = self.keyring.on_fetched(0, now, fetched).unwrap();
+        let now = Moment {
+            elapsed: std::time::Duration::ZERO,
+            wall: self.worker.now,
+        };
+        let fetched = self.keyring.on_fetched(0, now, &Nobody, fetched);
+        let (_provider, result) = fetched.unwrap();
         result.unwrap();
     }
 
@@ -173,7 +193,7 @@ fn another_key_under_the_same_name_takes_its_tokens_along() {
     let mut run = Run::new(&json!({}));
     let token = EC.token(&claims("alice"));
     assert_eq!(run.ask(&token), None);
-    let mut other = crate::issuer::Signer::es256("other").jwk();
+    let mut other = Signer::es256("other").jwk();
     other["kid"] = EC.jwk()["kid"].clone();
     run.keys(&[other]);
     assert_eq!(run.ask(&token), Some(Denial::SignatureInvalid));
@@ -250,11 +270,30 @@ fn a_source_of_bad_tokens_is_throttled_and_its_good_neighbour_is_not() {
 #[test]
 fn missing_keys_are_not_held_against_the_sender() {
     let mut run = Run::new(&json!({"failures_per_source": 1, "failure_window_seconds": 50}));
-    run.keyring = Keyring::new(&run.config);
+    run.keyring = Keyring::new(&run.config, 1);
     let token = RSA.token(&claims("alice"));
     for _request in 0..3 {
         assert_eq!(run.ask(&token), Some(Denial::KeysUnavailable));
     }
     run.keys(&[RSA.jwk()]);
     assert_eq!(run.ask(&token), None);
+}
+
+#[test]
+fn a_token_whose_key_may_yet_come_is_not_counted_before_it_is_denied() {
+    let mut run = Run::new(&json!({"failures_per_source": 1, "failure_window_seconds": 50}));
+    let rotated = Signer::es256("rotated");
+    let token = rotated.token(&claims("alice"));
+    for _waiting in 0..3 {
+        assert_eq!(run.ask(&token), Some(Denial::KeyUnknown));
+    }
+    run.keys(&[RSA.jwk(), rotated.jwk()]);
+    assert_eq!(run.ask(&token), None);
+    let invented = Signer::es256("invented").token(&claims("alice"));
+    let request = || Request::new("GET", "api.test", "/").bearer(&invented);
+    let outcome = run
+        .worker
+        .decide(request(), &run.config, &run.keyring, &run.engine);
+    run.worker.settle(&outcome);
+    assert_eq!(run.send(request()), Some(Denial::SourceThrottled));
 }

@@ -42,7 +42,7 @@ impl Request {
 
     /// The decision about it, with signatures checked as the gateway does.
     pub(crate) fn decide(self, config: &Config) -> Outcome {
-        self.decide_with(config, &Keyring::new(config), &HostStandIn)
+        self.decide_with(config, &Keyring::new(config, 1), &HostStandIn)
     }
 
     pub(crate) fn decide_with(
@@ -96,6 +96,11 @@ impl Worker {
             throttle: &mut self.throttle,
         };
         gate::decide(config, Headers::new(request.headers), context)
+    }
+
+    /// The request does not wait for a key.
+    pub(crate) fn settle(&mut self, outcome: &Outcome) {
+        outcome.settle(&mut self.throttle, self.now);
     }
 }
 

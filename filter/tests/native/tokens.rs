@@ -53,7 +53,7 @@ fn with(changes: &Value) -> Value {
 
 fn check(header: &str, token: &str) -> Option<Denial> {
     let config = config();
-    let keyring = Keyring::new(&config);
+    let keyring = Keyring::new(&config, 1);
     let value = if header == "authorization" {
         format!("Bearer {token}")
     } else {

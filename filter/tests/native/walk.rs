@@ -346,7 +346,7 @@ fn an_unknown_key_asks_for_new_keys_and_nothing_else_does() {
         get("/orders/7")
             .bearer(token)
             .decide(&config)
-            .unknown_key
+            .wanted_key
             .is_some()
     };
     assert!(asked(
