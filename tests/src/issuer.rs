@@ -13,6 +13,7 @@ use crate::{
     dialer::Dialer,
     error::HarnessError,
     http::{Ask, Exchange},
+    key_server::HostileKeyServer,
     pki::{Identity, Pki},
     ports,
     process::Process,
@@ -137,6 +138,15 @@ impl Issuer {
             .await?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Ends the provider, and puts a fake in its place that gives no keys.
+    ///
+    /// # Errors
+    /// As [`HostileKeyServer::start`].
+    pub async fn replace_by_hostile(&mut self) -> Result<HostileKeyServer, HarnessError> {
+        self.process = None;
+        HostileKeyServer::start(self.address, &self.server).await
     }
 
     /// The `iss` of its tokens.

@@ -16,6 +16,7 @@ pub mod front;
 pub mod haproxy;
 pub mod http;
 pub mod issuer;
+pub mod key_server;
 pub mod log;
 pub mod mesh;
 pub mod pattern;

@@ -12,6 +12,9 @@ pub const ISSUER_CLUSTER: &str = "issuer";
 /// How often the key set is fetched; the filter takes no less.
 const REFRESH_SECONDS: u64 = 5;
 
+/// How long a request waits for keys: two fetches are made within it, whenever they are.
+const WAIT_MILLISECONDS: u64 = 10_000;
+
 /// The configuration for this issuer.
 #[must_use]
 pub fn configuration(issuer: &Issuer) -> Value {
@@ -25,6 +28,9 @@ pub fn configuration(issuer: &Issuer) -> Value {
                 "cluster": ISSUER_CLUSTER,
                 "uri": issuer.key_set_url(),
                 "refresh_seconds": REFRESH_SECONDS,
+                "refresh_max_seconds": REFRESH_SECONDS,
+                "timeout_seconds": 1,
+                "wait_milliseconds": WAIT_MILLISECONDS,
             },
             "tokens": [{ "header": "authorization", "scheme": "Bearer" }],
         }],
