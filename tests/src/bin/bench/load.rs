@@ -1,6 +1,14 @@
 //! The downstreams of the front's benchmark.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -27,11 +35,15 @@ const CONCURRENT: usize = 8;
 /// Far more than any of this takes: a subject that stands still is an error, not a figure.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// How long a subject may take to end a connection that both of its sides have ended.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
 /// Opens connections to one subject.
 #[derive(Clone)]
 pub(crate) struct Loader {
     target: SocketAddr,
     connector: TlsConnector,
+    left_open: Arc<AtomicU32>,
 }
 
 impl Loader {
@@ -53,6 +65,7 @@ impl Loader {
         Ok(Self {
             target,
             connector: TlsConnector::from(Arc::new(config)),
+            left_open: Arc::default(),
         })
     }
 
@@ -99,6 +112,7 @@ impl Loader {
                         .await?;
                     left -= count;
                 }
+                stream.flush().await?;
                 stream.read_exact(&mut chunk[..1]).await?;
             } else {
                 let mut left = share;
@@ -156,16 +170,27 @@ impl Loader {
         let mut order = vec![kind];
         order.extend(length.to_be_bytes());
         stream.write_all(&order).await?;
+        stream.flush().await?;
         Ok(stream)
     }
 
-    /// Ends the stream and waits for the subject to have ended it too.
+    /// Ends the stream and waits for the subject to have ended it too. One that does not is counted,
+    /// not waited for: it would stop the others.
     async fn close(&self, mut stream: TlsStream<TcpStream>) -> io::Result<()> {
         stream.shutdown().await?;
-        match stream.read(&mut [0; 1]).await {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(io::Error::other("more came than was asked for")),
-            Err(error) => Err(error),
+        match timeout(CLOSE_LIMIT, stream.read(&mut [0; 1])).await {
+            Ok(Ok(0)) => Ok(()),
+            Ok(Ok(_)) => Err(io::Error::other("more came than was asked for")),
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => {
+                self.left_open.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
         }
+    }
+
+    /// How many connections the subject has not ended in time.
+    pub(crate) fn left_open(&self) -> u32 {
+        self.left_open.load(Ordering::Relaxed)
     }
 }

@@ -99,6 +99,8 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<()> {
         }
         _ => return Err(io::Error::other("no such order")),
     }
+    // What TLS still holds would otherwise wait for a write that never comes.
+    tls.flush().await?;
     // The loader decides when it is over.
     while tls.read(&mut chunk).await? > 0 {}
     tls.shutdown().await
