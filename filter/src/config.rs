@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use serde_json::Value;
 
+use crate::algorithm::Algorithm;
 use crate::claims::ClaimPath;
 use crate::condition::{Condition, Test};
 use crate::headers::IdentityHeaders;
@@ -19,7 +20,7 @@ use crate::json;
 use crate::jwks::{KeySet, KeySetError};
 use crate::namespace::Routes;
 use crate::refresh::Schedule;
-use crate::token::Algorithm;
+use crate::token_type::TokenTypes;
 
 mod access;
 mod error;
@@ -69,6 +70,8 @@ pub struct Provider {
     pub clock_skew: Duration,
     /// The longest time from `iat` to `exp`.
     pub max_lifetime: Option<Duration>,
+    /// What `typ` may say.
+    pub types: TokenTypes,
     /// Conditions on claims that hold of every token that is believed.
     pub required_claims: Vec<Condition>,
     /// Whether a token that has no room for the caller's groups is refused: something asks for them.

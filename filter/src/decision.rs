@@ -18,6 +18,8 @@ use crate::verify::Refusal;
 pub enum Denial {
     /// The token's algorithm is unknown or not in the provider's list.
     AlgorithmRefused,
+    /// Neither the gateway nor the filter can check the token's algorithm, which is in the list.
+    AlgorithmUnavailable,
     /// The token is for somebody else.
     AudienceMismatch,
     /// A claim is not what the provider's configuration requires.
@@ -64,7 +66,7 @@ pub enum Denial {
     TokenSourceRefused,
     /// The token or its header is larger than allowed.
     TokenTooLarge,
-    /// `typ` says that this is no access token.
+    /// `typ` is not that of a credential of the provider.
     TokenTypeRefused,
     /// As many requests wait for keys as may.
     TooManyWaiting,
@@ -96,7 +98,7 @@ impl Denial {
                 403
             }
             Self::SourceThrottled => 429,
-            Self::KeysUnavailable | Self::TooManyWaiting => 503,
+            Self::AlgorithmUnavailable | Self::KeysUnavailable | Self::TooManyWaiting => 503,
         }
     }
 
@@ -130,7 +132,6 @@ impl From<TokenError> for Denial {
         match error {
             TokenError::Malformed => Self::TokenMalformed,
             TokenError::TooLarge => Self::TokenTooLarge,
-            TokenError::WrongType => Self::TokenTypeRefused,
         }
     }
 }
@@ -139,6 +140,7 @@ impl From<Refusal> for Denial {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Algorithm => Self::AlgorithmRefused,
+            Refusal::AlgorithmUnavailable => Self::AlgorithmUnavailable,
             Refusal::Audience => Self::AudienceMismatch,
             Refusal::Claim => Self::ClaimMismatch,
             Refusal::Expired => Self::TokenExpired,
@@ -149,6 +151,7 @@ impl From<Refusal> for Denial {
             Refusal::Malformed => Self::TokenMalformed,
             Refusal::NotYetValid => Self::TokenNotYetValid,
             Refusal::Signature => Self::SignatureInvalid,
+            Refusal::Type => Self::TokenTypeRefused,
         }
     }
 }

@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 
 use serde_json::{Map, Value};
 
+use crate::algorithm::{Algorithm, Curve, KeyKind};
 use crate::signature::{KeyError, PublicKey};
-use crate::token::{Algorithm, Header, KEY_ID_LIMIT};
+use crate::token::{Header, KEY_ID_LIMIT};
 use crate::{base64url, json};
 
 /// The usable keys of one issuer.
@@ -23,7 +24,25 @@ pub struct KeySet {
 struct NamedKey {
     index: usize,
     id: Option<String>,
+    /// The one algorithm that the document allows, where it says one.
+    algorithm: Option<Algorithm>,
     key: PublicKey,
+}
+
+impl NamedKey {
+    /// Whether it may check `algorithm`: RFC 8725 section 3.1 wants the key to decide, not the token.
+    fn is_for(&self, algorithm: Algorithm) -> bool {
+        self.key.kind() == algorithm.key_kind()
+            && self.algorithm.is_none_or(|only| only == algorithm)
+    }
+
+    /// Whether there is an algorithm for which nobody could tell which of both is meant.
+    fn rivals(&self, other: &Self) -> bool {
+        self.key.kind() == other.key.kind()
+            && self
+                .algorithm
+                .is_none_or(|only| other.algorithm.is_none_or(|others| only == others))
+    }
 }
 
 /// A key of the document that is not used.
@@ -40,10 +59,10 @@ pub struct Skipped {
 /// Why a key is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SkipReason {
-    /// `alg` names another algorithm than the key type has here.
-    #[error("its alg is not RS256 or ES256, or not one for its kty")]
+    /// `alg` names no algorithm of the filter's, or one for another kind of key.
+    #[error("its alg is not supported, or not one for its kty and crv")]
     Algorithm,
-    /// Another key has the same `kid` and `alg`: which one is meant is not for us to guess.
+    /// Another key of the kind has the same `kid` and allows the same `alg`: which one is meant is not for us to guess.
     #[error("another key has the same kid")]
     Duplicate,
     /// The numbers are outside the key policy.
@@ -70,7 +89,7 @@ pub enum KeySetError {
     #[error("not a JSON object with an array `keys`")]
     Malformed,
     /// Nothing in it can verify a token.
-    #[error("none of its {keys} keys can be used for RS256 or ES256")]
+    #[error("none of its {keys} keys can be used to verify a token")]
     NoUsableKey {
         /// How many there were.
         keys: usize,
@@ -114,8 +133,7 @@ impl KeySet {
     #[must_use]
     pub fn pick(&self, header: &Header, algorithm: Algorithm) -> Option<&PublicKey> {
         let mut fitting = self.keys.iter().filter(|named| {
-            named.key.algorithm() == algorithm
-                && (header.key_id.is_none() || named.id == header.key_id)
+            named.is_for(algorithm) && (header.key_id.is_none() || named.id == header.key_id)
         });
         let only = fitting.next()?;
         fitting.next().is_none().then_some(&only.key)
@@ -137,7 +155,7 @@ impl KeySet {
     #[must_use]
     pub fn has_same_keys(&self, other: &Self) -> bool {
         let is_same = |a: &NamedKey, b: &NamedKey| {
-            a.id == b.id && a.key.algorithm() == b.key.algorithm() && a.key.spki() == b.key.spki()
+            a.id == b.id && a.algorithm == b.algorithm && a.key.spki() == b.key.spki()
         };
         let has = |named: &NamedKey| other.keys.iter().any(|other| is_same(named, other));
         self.keys.len() == other.keys.len() && self.keys.iter().all(has)
@@ -149,6 +167,13 @@ impl KeySet {
         &self.skipped
     }
 
+    /// How many keys were left out because they hold private material.
+    #[must_use]
+    pub fn private(&self) -> usize {
+        let is_private = |skipped: &&Skipped| skipped.reason == SkipReason::Private;
+        self.skipped.iter().filter(is_private).count()
+    }
+
     fn add(&mut self, index: usize, entry: &Value) {
         let members = entry.as_object();
         let id = members
@@ -156,16 +181,19 @@ impl KeySet {
             .map(String::from);
         let key = members.ok_or(SkipReason::Malformed).and_then(parse_key);
         match key {
-            Ok(key) => self.keys.push(NamedKey { index, id, key }),
+            Ok((key, algorithm)) => self.keys.push(NamedKey {
+                index,
+                id,
+                algorithm,
+                key,
+            }),
             Err(reason) => self.skipped.push(Skipped { index, id, reason }),
         }
     }
 
     fn drop_duplicates(&mut self) {
         let rivals = |keys: &[NamedKey], named: &NamedKey| {
-            let same = |other: &&NamedKey| {
-                other.id == named.id && other.key.algorithm() == named.key.algorithm()
-            };
+            let same = |other: &&NamedKey| other.id == named.id && other.rivals(named);
             named.id.is_some() && keys.iter().filter(same).count() > 1
         };
         let (dropped, kept) = self
@@ -183,11 +211,12 @@ impl KeySet {
     }
 }
 
-fn parse_key(members: &Map<String, Value>) -> Result<PublicKey, SkipReason> {
-    if PRIVATE_MEMBERS
+/// The key, and the one algorithm that it is for, where it says so.
+fn parse_key(members: &Map<String, Value>) -> Result<(PublicKey, Option<Algorithm>), SkipReason> {
+    let is_private = PRIVATE_MEMBERS
         .iter()
-        .any(|name| members.contains_key(*name))
-    {
+        .any(|name| members.contains_key(*name));
+    if is_private || text(members, "kty") == Some("oct") {
         return Err(SkipReason::Private);
     }
     if members
@@ -202,22 +231,30 @@ fn parse_key(members: &Map<String, Value>) -> Result<PublicKey, SkipReason> {
             .and_then(|text| base64url::decode(text.as_bytes()))
             .ok_or(SkipReason::Malformed)
     };
-    let algorithm = match (text(members, "kty"), text(members, "crv")) {
-        (Some("RSA"), _) => Algorithm::Rs256,
-        (Some("EC"), Some("P-256")) => Algorithm::Es256,
+    let kind = match (text(members, "kty"), text(members, "crv")) {
+        (Some("RSA"), _) => KeyKind::Rsa,
+        (Some("EC"), Some("P-256")) => KeyKind::Ec(Curve::P256),
+        (Some("EC"), Some("P-384")) => KeyKind::Ec(Curve::P384),
+        (Some("EC"), Some("P-521")) => KeyKind::Ec(Curve::P521),
+        (Some("OKP"), Some("Ed25519")) => KeyKind::Ed25519,
         (Some(_), _) => return Err(SkipReason::Type),
         (None, _) => return Err(SkipReason::Malformed),
     };
-    if members
-        .get("alg")
-        .is_some_and(|name| name.as_str() != Some(algorithm.name()))
-    {
-        return Err(SkipReason::Algorithm);
-    }
-    Ok(match algorithm {
-        Algorithm::Es256 => PublicKey::p256(&number("x")?, &number("y")?)?,
-        Algorithm::Rs256 => PublicKey::rsa(&number("n")?, &number("e")?)?,
-    })
+    let algorithm = match members.get("alg") {
+        None => None,
+        Some(name) => Some(
+            name.as_str()
+                .and_then(Algorithm::from_name)
+                .filter(|algorithm| algorithm.key_kind() == kind)
+                .ok_or(SkipReason::Algorithm)?,
+        ),
+    };
+    let key = match kind {
+        KeyKind::Ec(curve) => PublicKey::ec(curve, &number("x")?, &number("y")?)?,
+        KeyKind::Ed25519 => PublicKey::ed25519(&number("x")?)?,
+        KeyKind::Rsa => PublicKey::rsa(&number("n")?, &number("e")?)?,
+    };
+    Ok((key, algorithm))
 }
 
 /// RFC 7517 section 4.2 and 4.3: both are optional, and what is there must allow verification. Bundles
@@ -244,8 +281,8 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 pub const SIZE_LIMIT: usize = 256 * 1024;
 /// Keys in a document. The largest known providers publish fewer than twenty.
 const KEYS_LIMIT: usize = 64;
-/// RFC 7518 section 6.2.2, 6.3.2 and 6.4.1.
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "dp", "dq", "k", "oth", "p", "q", "qi"];
+/// RFC 7518 section 6.2.2, 6.3.2 and 6.4.1; `priv` is what key types after those use.
+const PRIVATE_MEMBERS: [&str; 9] = ["d", "dp", "dq", "k", "oth", "p", "priv", "q", "qi"];
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! 3. [`namespace`] finds whose request it is.
 //! 4. [`credential`] finds the one credential, in a header or a [`cookie`], [`token`] and [`claims`] read it.
 //! 5. [`verify`] checks it with the keys of its issuer ([`jwks`], [`keyring`]) and an engine
-//!    ([`signature`]). When keys are fetched is for [`refresh`] to say, by what [`freshness`] reads and
+//!    ([`signature`], by one [`algorithm`]). When keys are fetched is for [`refresh`] to say, by what [`freshness`] reads and
 //!    [`lease`] allows; a request that comes before them is among the [`waiting`]. A
 //!    token that [`cache`] knows skips the reading and the signature check; [`throttle`] stops those who
 //!    send bad ones.
@@ -26,6 +26,7 @@
 
 extern crate alloc;
 
+pub mod algorithm;
 pub mod audit;
 pub mod base64url;
 pub mod cache;
@@ -54,6 +55,7 @@ pub mod signature;
 pub mod throttle;
 pub mod time;
 pub mod token;
+pub mod token_type;
 pub mod verify;
 pub mod waiting;
 

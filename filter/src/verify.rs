@@ -1,4 +1,4 @@
-//! Signature, audience and times: the only door to [`Verified`] (RFC 7519 section 4.1, RFC 8725).
+//! Signature, type, audience, times and required claims: the only door to [`Verified`] (RFC 7519 section 4.1, RFC 8725).
 //!
 //! The issuer has chosen the provider before; from then on everything is judged by that provider's
 //! rules and keys alone. A `kid` of one issuer is never looked up among the keys of another.
@@ -8,6 +8,7 @@ use alloc::string::String;
 
 use serde_json::Value;
 
+use crate::algorithm::Algorithm;
 use crate::claims::Claims;
 use crate::condition::{Condition, Facts};
 use crate::config::Provider;
@@ -15,7 +16,7 @@ use crate::identity;
 use crate::jwks::KeySet;
 use crate::signature::Engine;
 use crate::time::UnixTime;
-use crate::token::{Algorithm, Header, Jws};
+use crate::token::{Header, Jws};
 
 /// Claims that the provider has signed, for us, and that hold now. There is no other constructor
 /// than [`verify`].
@@ -54,8 +55,11 @@ impl Verified {
     /// About how many bytes of memory this takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let key_id = self.header.key_id.as_ref().map_or(0, String::len);
-        size_of::<Self>() + self.subject.len() + key_id + self.claims.bytes()
+        let header = [&self.header.key_id, &self.header.kind]
+            .into_iter()
+            .flatten();
+        let header: usize = header.map(String::len).sum();
+        size_of::<Self>() + self.subject.len() + header + self.claims.bytes()
     }
 }
 
@@ -64,6 +68,8 @@ impl Verified {
 pub enum Refusal {
     /// Its algorithm is unknown or not in the provider's list.
     Algorithm,
+    /// Its algorithm is one of the provider's, and nobody here can check it.
+    AlgorithmUnavailable,
     /// It was made for somebody else.
     Audience,
     /// A claim is not what the provider's configuration requires.
@@ -84,6 +90,8 @@ pub enum Refusal {
     NotYetValid,
     /// The signature is not the provider's.
     Signature,
+    /// `typ` is not that of a credential of the provider.
+    Type,
 }
 
 /// Who says to have made the token: `iss`, or the trust domain of a JWT-SVID, which needs no `iss`
@@ -111,9 +119,16 @@ pub fn verify(
     let algorithm = Algorithm::from_name(&jws.header().algorithm)
         .filter(|algorithm| provider.algorithms.contains(algorithm))
         .ok_or(Refusal::Algorithm)?;
+    if !engine.checks(algorithm) {
+        return Err(Refusal::AlgorithmUnavailable);
+    }
+    if !provider.types.accept(jws.header().kind.as_deref()) {
+        return Err(Refusal::Type);
+    }
     let keys = keys.ok_or(Refusal::KeysUnavailable)?;
     let key = keys.pick(jws.header(), algorithm).ok_or(Refusal::Key)?;
-    if !engine.is_valid(key, jws) {
+    let text = jws.signing_input().as_bytes();
+    if !engine.is_valid(algorithm, key, text, jws.signature()) {
         return Err(Refusal::Signature);
     }
     check_audience(provider, &claims)?;

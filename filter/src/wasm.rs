@@ -19,7 +19,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel, MapType, MetricType};
 
-use self::engine::Engines;
+use self::engine::Host;
 use self::request::Request;
 use crate::cache::TokenCache;
 use crate::config::{Config, KeySource, RemoteKeys};
@@ -28,6 +28,8 @@ use crate::freshness::Freshness;
 use crate::headers::Headers;
 use crate::jwks::{KeySet, SIZE_LIMIT};
 use crate::keyring::{Fetched, Keyring};
+use crate::signature::Engine as _;
+use crate::signature::choice::{Choice, Engines};
 use crate::throttle::Throttle;
 use crate::waiting::Waiting;
 
@@ -38,7 +40,13 @@ mod request;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|id| Box::new(Root { id, started: now(), shared: None, fetches: Vec::new() }));
+    proxy_wasm::set_root_context(|id| Box::new(Root {
+        id,
+        started: now(),
+        shared: None,
+        private_keys: None,
+        fetches: Vec::new(),
+    }));
 }}
 
 /// What every request of this worker sees.
@@ -61,6 +69,8 @@ struct Root {
     id: u32,
     started: Instant,
     shared: Option<Rc<Shared>>,
+    /// The counter of keys that were left out because they hold private material.
+    private_keys: Option<u32>,
     /// Which keys each call in flight is for.
     fetches: Vec<(u32, usize)>,
 }
@@ -76,19 +86,38 @@ impl RootContext for Root {
                 return false;
             }
         };
+        // Once: each definition takes a number of its own in the gateway.
+        if self.private_keys.is_none() {
+            let name = "identity_filter.private_keys_refused";
+            self.private_keys = hostcalls::define_metric(MetricType::Counter, name).ok();
+        }
+        let engines = Engines::choose(Box::new(Host));
         for provider in &config.providers {
             if let KeySource::Inline(keys) = &provider.keys {
-                log_skipped(&provider.name, keys);
+                self.report_skipped(&provider.name, keys);
+            }
+            for algorithm in &provider.algorithms {
+                if !engines.checks(*algorithm) {
+                    let message = format!(
+                        "provider {} lists {}, which this gateway cannot check: tokens signed with it get 503",
+                        provider.name,
+                        algorithm.name()
+                    );
+                    log(LogLevel::Warn, &message);
+                }
             }
         }
-        let engines = Engines::choose();
         log(
             LogLevel::Info,
             &format!("configured; signatures are checked by: {engines}"),
         );
         record_gauge(
             "identity_filter.host_checked_algorithms",
-            engines.checked_by_host(),
+            engines.count(Choice::Host),
+        );
+        record_gauge(
+            "identity_filter.software_checked_algorithms",
+            engines.count(Choice::Software),
         );
         let random = || getrandom::u64().unwrap_or_default();
         let shared = Shared {
@@ -189,7 +218,7 @@ impl Root {
                     LogLevel::Info,
                     &format!("{} keys of provider {}", keys.len(), provider.name),
                 );
-                log_skipped(&provider.name, keys);
+                self.report_skipped(&provider.name, keys);
             }
             Some((provider, Err(error))) => {
                 log(
@@ -198,6 +227,24 @@ impl Root {
                 );
             }
             None => {}
+        }
+    }
+
+    /// A provider that publishes private keys has lost them: that is counted, not only logged.
+    fn report_skipped(&self, provider: &str, keys: &KeySet) {
+        for skipped in keys.skipped() {
+            let id = skipped.id.as_deref().unwrap_or_default();
+            let message = format!(
+                "key {} ({id:?}) of provider {provider} is not used: {}",
+                skipped.index, skipped.reason
+            );
+            log(LogLevel::Warn, &message);
+        }
+        // Only where there is something to count: the SDK panics where the host refuses the call.
+        if let (Some(counter), private @ 1..) = (self.private_keys, keys.private())
+            && let Ok(private) = i64::try_from(private)
+        {
+            let _status = hostcalls::increment_metric(counter, private);
         }
     }
 }
@@ -219,17 +266,6 @@ fn fetch(remote: &RemoteKeys) -> Option<u32> {
         remote.schedule.timeout,
     )
     .ok()
-}
-
-fn log_skipped(provider: &str, keys: &KeySet) {
-    for skipped in keys.skipped() {
-        let id = skipped.id.as_deref().unwrap_or_default();
-        let message = format!(
-            "key {} ({id:?}) of provider {provider} is not used: {}",
-            skipped.index, skipped.reason
-        );
-        log(LogLevel::Warn, &message);
-    }
 }
 
 fn log(level: LogLevel, message: &str) {

@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use serde_json::Value;
 
 use super::{AudienceClaim, ConfigError, Problem, wire};
+use crate::algorithm::Algorithm;
 use crate::claims::ClaimPath;
 use crate::condition::{self, Condition, Fact, Test};
-use crate::token::Algorithm;
 
 /// One preset.
 #[derive(Debug)]

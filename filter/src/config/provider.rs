@@ -11,6 +11,7 @@ use super::{ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, 
 use crate::cookie;
 use crate::headers::{self, IdentityHeaders};
 use crate::host::Host;
+use crate::token_type::TokenTypes;
 
 pub(super) fn build(
     written: Vec<wire::Provider>,
@@ -68,7 +69,7 @@ fn build_one(
     if expanded.algorithms.is_empty() {
         return Err(ConfigError::fields(
             format!("{at}.algorithms"),
-            "at least one must be there: RS256, ES256",
+            "at least one must be there, such as RS256 or ES256",
         ));
     }
     if written.clock_skew_seconds > 60 {
@@ -89,6 +90,16 @@ fn build_one(
             LIFETIME_LIMIT,
         ));
     }
+    let types = match &written.types {
+        None => TokenTypes::default(),
+        Some(names) => TokenTypes::exactly(names).ok_or_else(|| {
+            ConfigError::fields(
+                format!("{at}.types"),
+                "at least one type of tokens must be there, such as at+jwt, each of 1 to 64 letters, digits \
+                 and `+-._/`; leave the field out for JWT, at+jwt and tokens without a type",
+            )
+        })?,
+    };
     let written_tokens = written.tokens.unwrap_or_else(|| match expanded.header {
         Some(header) => [wire::Token::alone_in(header)].into(),
         None => [wire::Token::bearer()].into(),
@@ -128,6 +139,7 @@ fn build_one(
         max_lifetime: expanded
             .max_lifetime_seconds
             .map(|seconds| Duration::from_secs(seconds.into())),
+        types,
         required_claims,
         refuses_groups_overage: expanded.may_omit_groups,
         opaque_issuer: expanded.opaque_issuer,

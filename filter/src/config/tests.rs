@@ -105,7 +105,7 @@ fn what_this_version_does_not_do_is_refused_by_name() {
         (
             "/providers/0/algorithms",
             json!(["RS256", "HS256"]),
-            "providers[0].algorithms[1]: unknown variant `HS256`, expected `ES256` or `RS256`",
+            "providers[0].algorithms[1]: unknown variant `HS256`, expected one of `Ed25519`, `EdDSA`, `ES256`, ",
         ),
         (
             "/surprise",
@@ -176,6 +176,16 @@ fn errors_name_the_place_the_value_and_what_is_allowed() {
             "/providers/0/algorithms",
             json!([]),
             "providers[0].algorithms: at least one must be there",
+        ),
+        (
+            "/providers/0/types",
+            json!([]),
+            "providers[0].types: at least one type of tokens",
+        ),
+        (
+            "/providers/0/types",
+            json!(["JWT", ""]),
+            "providers[0].types: at least one type of tokens",
         ),
         (
             "/providers/0/clock_skew_seconds",

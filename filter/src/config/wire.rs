@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::token::Algorithm;
+use crate::algorithm::Algorithm;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +37,7 @@ pub(super) struct Provider {
     #[serde(default = "sixty")]
     pub(super) clock_skew_seconds: u32,
     pub(super) max_lifetime_seconds: Option<u32>,
+    pub(super) types: Option<Vec<String>>,
     #[serde(default)]
     pub(super) required_claims: Vec<Condition>,
     pub(super) accounts: Option<Vec<String>>,

@@ -1,5 +1,6 @@
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec;
 
 use serde_json::json;
 
@@ -21,6 +22,18 @@ fn with(mut key: Value, name: &str, value: Value) -> Value {
 
 fn parse(keys: &[Value]) -> Result<KeySet, KeySetError> {
     KeySet::parse(json!({"keys": keys, "other": 1}).to_string().as_bytes())
+}
+
+/// RFC 8037 appendix A.2.
+fn okp() -> Value {
+    json!({"kty": "OKP", "kid": "o", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})
+}
+
+/// RFC 7515 appendix A.4.
+fn p521() -> Value {
+    json!({"kty": "EC", "kid": "p", "crv": "P-521",
+        "x": "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4XUQgWWTRAgqC",
+        "y": "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"})
 }
 
 /// Why `key` is left out, next to a good one; nothing when it is used.
@@ -51,6 +64,11 @@ fn each_key_is_used_or_left_out_for_a_reason() {
         ("for signatures", with(rsa(), "use", "sig".into()), None),
         ("to verify", with(ec(), "key_ops", json!(["verify"])), None),
         ("its algorithm", with(rsa(), "alg", "RS256".into()), None),
+        ("PSS", with(rsa(), "alg", "PS512".into()), None),
+        ("P-521", p521(), None),
+        ("Ed25519", okp(), None),
+        ("EdDSA", with(okp(), "alg", "EdDSA".into()), None),
+        ("RFC 9864", with(okp(), "alg", "Ed25519".into()), None),
         (
             "certificate next to it",
             with(rsa(), "x5c", json!(["x"])),
@@ -87,13 +105,23 @@ fn each_key_is_used_or_left_out_for_a_reason() {
             Some(SkipReason::Use),
         ),
         (
-            "other algorithm",
-            with(rsa(), "alg", "RS512".into()),
+            "for wrapping keys",
+            with(rsa(), "alg", "RSA-OAEP".into()),
             Some(SkipReason::Algorithm),
         ),
         (
-            "PSS",
-            with(rsa(), "alg", "PS256".into()),
+            "shared secret",
+            with(rsa(), "alg", "HS256".into()),
+            Some(SkipReason::Algorithm),
+        ),
+        (
+            "alg of no type",
+            with(rsa(), "alg", Value::Null),
+            Some(SkipReason::Algorithm),
+        ),
+        (
+            "algorithm of another curve",
+            with(ec(), "alg", "ES384".into()),
             Some(SkipReason::Algorithm),
         ),
         (
@@ -112,9 +140,44 @@ fn each_key_is_used_or_left_out_for_a_reason() {
             Some(SkipReason::Private),
         ),
         (
-            "other curve",
+            "symmetric, without the key",
+            json!({"kty": "oct"}),
+            Some(SkipReason::Private),
+        ),
+        (
+            "private, of a later type",
+            with(rsa(), "priv", "AA".into()),
+            Some(SkipReason::Private),
+        ),
+        (
+            "private Ed25519",
+            with(okp(), "d", "AA".into()),
+            Some(SkipReason::Private),
+        ),
+        (
+            "called another curve",
             with(ec(), "crv", "P-384".into()),
+            Some(KeyError::Unusable.into()),
+        ),
+        (
+            "other curve",
+            with(ec(), "crv", "secp256k1".into()),
             Some(SkipReason::Type),
+        ),
+        (
+            "other Edwards curve",
+            with(okp(), "crv", "Ed448".into()),
+            Some(SkipReason::Type),
+        ),
+        (
+            "of small order",
+            with(okp(), "x", base64url::encode(&[0; 32]).into()),
+            Some(KeyError::Unusable.into()),
+        ),
+        (
+            "short point",
+            with(okp(), "x", "AA".into()),
+            Some(KeyError::Unusable.into()),
         ),
         (
             "no curve",
@@ -123,7 +186,7 @@ fn each_key_is_used_or_left_out_for_a_reason() {
         ),
         (
             "other type",
-            json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"}),
+            json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}),
             Some(SkipReason::Type),
         ),
         ("no type", json!({"n": "AA"}), Some(SkipReason::Malformed)),
@@ -219,6 +282,7 @@ fn a_key_is_picked_by_name_or_because_it_is_the_only_one() {
     let header = |key_id: Option<&str>| Header {
         algorithm: "".into(),
         key_id: key_id.map(String::from),
+        kind: None,
     };
     let set = parse(&[rsa(), ec(), with(ec(), "kid", "e2".into())]).unwrap();
     let picked = |key_id, algorithm| set.pick(&header(key_id), algorithm).is_some();
@@ -228,6 +292,55 @@ fn a_key_is_picked_by_name_or_because_it_is_the_only_one() {
     assert!(!picked(None, Algorithm::Es256), "there are two");
     assert!(!picked(Some("r"), Algorithm::Es256));
     assert!(!picked(Some("R"), Algorithm::Rs256));
+}
+
+#[test]
+fn a_key_without_alg_is_for_every_algorithm_of_its_kind() {
+    let header = Header {
+        algorithm: "".into(),
+        key_id: Some("r".into()),
+        kind: None,
+    };
+    let bound = with(rsa(), "alg", "PS384".into());
+    for (key, name) in [(rsa(), "unbound"), (bound, "bound")] {
+        let set = parse(&[key]).unwrap();
+        for algorithm in Algorithm::ALL {
+            let want = match name {
+                "unbound" => algorithm.key_kind() == KeyKind::Rsa,
+                _ => algorithm == Algorithm::Ps384,
+            };
+            let got = set.pick(&header, algorithm).is_some();
+            assert_eq!(got, want, "{name}, {}", algorithm.name());
+        }
+    }
+}
+
+#[test]
+fn keys_of_one_name_and_different_algorithms_are_told_apart() {
+    let key = |algorithm: &str| with(rsa(), "alg", algorithm.into());
+    let cases = [
+        ("different", vec![key("RS256"), key("PS256")], 2),
+        ("the same", vec![key("RS256"), key("RS256")], 0),
+        ("one for all", vec![key("RS256"), rsa()], 0),
+        (
+            "one for all first",
+            vec![rsa(), key("RS256"), key("PS256")],
+            0,
+        ),
+    ];
+    for (name, mut keys, want) in cases {
+        keys.push(ec());
+        assert_eq!(parse(&keys).unwrap().len(), want + 1, "{name}");
+    }
+}
+
+#[test]
+fn private_material_is_counted() {
+    let private = with(rsa(), "d", "AA".into());
+    let shared = json!({"kty": "oct", "kid": "r"});
+    let set = parse(&[private, ec(), shared, with(rsa(), "use", "enc".into())]).unwrap();
+    assert_eq!((set.len(), set.private()), (1, 2));
+    assert_eq!(parse(&[ec()]).unwrap().private(), 0);
 }
 
 #[test]

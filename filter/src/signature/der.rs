@@ -1,26 +1,26 @@
-//! DER for one thing: the two numbers of an ECDSA signature (RFC 3279 section 2.2.3).
-//!
-//! JOSE writes them as two fixed-length numbers (RFC 7518 section 3.4), the host wants a SEQUENCE.
+//! As much DER (X.690) as the host needs: keys, and the two numbers of an ECDSA signature (RFC 3279
+//! section 2.2.3), which JOSE writes with a fixed length (RFC 7518 section 3.4).
 
+use alloc::vec;
 use alloc::vec::Vec;
 
-/// `r || s` of an ES256 signature as `SEQUENCE { INTEGER r, INTEGER s }`, or nothing when it is not
-/// 64 bytes or one of the numbers is zero (an engine once took zeros for every message,
+use crate::algorithm::Curve;
+
+/// `r || s` as `SEQUENCE { INTEGER r, INTEGER s }`, or nothing when the numbers have not the length
+/// of the curve's or one of them is zero (an engine once took zeros for every message,
 /// CVE-2022-21449).
 #[must_use]
-pub fn p256_signature(concatenated: &[u8]) -> Option<Vec<u8>> {
-    if concatenated.len() != 64 {
+pub fn ecdsa_signature(curve: Curve, concatenated: &[u8]) -> Option<Vec<u8>> {
+    if concatenated.len() != 2 * curve.number_bytes() {
         return None;
     }
-    let (r, s) = concatenated.split_at(32);
-    let mut body = integer(r)?;
-    body.append(&mut integer(s)?);
-    tagged(0x30, &body)
+    let (r, s) = concatenated.split_at_checked(curve.number_bytes())?;
+    tagged(0x30, &[integer(r)?, integer(s)?].concat())
 }
 
 /// A positive number without its leading zeros; one zero goes in front where the top bit is set,
-/// because DER integers have a sign (X.690 section 8.3).
-fn integer(number: &[u8]) -> Option<Vec<u8>> {
+/// because DER integers have a sign (X.690 section 8.3). Zero is refused.
+pub(super) fn integer(number: &[u8]) -> Option<Vec<u8>> {
     let first = number.iter().position(|byte| *byte != 0)?;
     let digits = number.get(first..)?;
     let mut content = Vec::with_capacity(digits.len() + 1);
@@ -31,12 +31,17 @@ fn integer(number: &[u8]) -> Option<Vec<u8>> {
     tagged(0x02, &content)
 }
 
-/// Only the short form of a length: nothing here is longer than 72 bytes.
-fn tagged(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
-    let length = u8::try_from(content.len())
-        .ok()
-        .filter(|length| *length < 0x80)?;
-    Some([&[tag, length], content].concat())
+/// X.690 section 8.1.3: a length below 128 is one byte, a longer one says first how many bytes it has.
+/// Nothing here needs more than two.
+pub(super) fn tagged(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
+    let [high, low] = u16::try_from(content.len()).ok()?.to_be_bytes();
+    let mut written = match (high, low) {
+        (0, 0..0x80) => vec![tag, low],
+        (0, _) => vec![tag, 0x81, low],
+        _ => vec![tag, 0x82, high, low],
+    };
+    written.extend_from_slice(content);
+    Some(written)
 }
 
 #[cfg(test)]
@@ -49,12 +54,32 @@ mod tests {
         signature[31] = 0x7f;
         signature[63] = 0x80;
         assert_eq!(
-            p256_signature(&signature).unwrap(),
+            ecdsa_signature(Curve::P256, &signature).unwrap(),
             [0x30, 7, 2, 1, 0x7f, 2, 2, 0, 0x80]
         );
-        let longest = p256_signature(&[0xff; 64]).unwrap();
+        let longest = ecdsa_signature(Curve::P256, &[0xff; 64]).unwrap();
         assert_eq!(longest.len(), 72);
         assert_eq!(longest[..4], [0x30, 70, 2, 33]);
+        let longest = ecdsa_signature(Curve::P521, &[0xff; 132]).unwrap();
+        assert_eq!(longest[..5], [0x30, 0x81, 138, 2, 67]);
+    }
+
+    #[test]
+    fn a_length_has_as_many_bytes_as_it_needs() {
+        let cases = [
+            (0, vec![4, 0]),
+            (127, vec![4, 127]),
+            (128, vec![4, 0x81, 128]),
+            (255, vec![4, 0x81, 255]),
+            (256, vec![4, 0x82, 1, 0]),
+            (65_535, vec![4, 0x82, 255, 255]),
+        ];
+        for (length, want) in cases {
+            let written = tagged(4, &vec![7; length]).unwrap();
+            assert_eq!(written[..want.len()], want);
+            assert_eq!(written.len(), want.len() + length);
+        }
+        assert_eq!(tagged(4, &vec![7; 65_536]), None);
     }
 
     #[test]
@@ -62,8 +87,17 @@ mod tests {
         let (mut no_r, mut no_s) = ([1; 64], [1; 64]);
         no_r[..32].fill(0);
         no_s[32..].fill(0);
-        for signature in [&[0; 64][..], &no_r, &no_s, &[1; 63], &[1; 65], &[]] {
-            assert_eq!(p256_signature(signature), None);
+        for signature in [
+            &[0; 64][..],
+            &no_r,
+            &no_s,
+            &[1; 63],
+            &[1; 65],
+            &[],
+            &[1; 96],
+        ] {
+            assert_eq!(ecdsa_signature(Curve::P256, signature), None);
         }
+        assert_eq!(ecdsa_signature(Curve::P384, &[1; 64]), None);
     }
 }

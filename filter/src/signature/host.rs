@@ -7,25 +7,48 @@
 use alloc::vec::Vec;
 
 use super::{PublicKey, der};
-use crate::token::{Algorithm, Jws};
+use crate::algorithm::{Algorithm, Hash, KeyKind, Scheme};
 
 /// The name under which the host has the function.
 pub const FUNCTION: &str = "verify_signature";
 
-/// The argument of the call, or nothing when the signature cannot even be written for the host.
+/// The hash that the host is told, or nothing for what it cannot check: it takes RSA for PKCS#1 v1.5,
+/// and an Ed25519 key only without a hash, which it insists on.
 #[must_use]
-pub fn request(key: &PublicKey, jws: &Jws<'_>) -> Option<Vec<u8>> {
+pub const fn hash(algorithm: Algorithm) -> Option<&'static str> {
+    match algorithm.scheme() {
+        Scheme::Ecdsa(hash) | Scheme::Pkcs1(hash) => Some(match hash {
+            Hash::Sha256 => "sha256",
+            Hash::Sha384 => "sha384",
+            Hash::Sha512 => "sha512",
+        }),
+        Scheme::EdDsa | Scheme::Pss(_) => None,
+    }
+}
+
+/// The argument of the call, or nothing when host, key and algorithm do not go together, or when the
+/// signature cannot even be written for the host.
+#[must_use]
+pub fn request(
+    algorithm: Algorithm,
+    key: &PublicKey,
+    text: &[u8],
+    signature: &[u8],
+) -> Option<Vec<u8>> {
+    let hash = hash(algorithm)?;
+    if key.kind() != algorithm.key_kind() {
+        return None;
+    }
     let converted;
-    let signature = match key.algorithm() {
-        Algorithm::Es256 => {
-            converted = der::p256_signature(jws.signature())?;
+    let signature = match algorithm.key_kind() {
+        KeyKind::Ec(curve) => {
+            converted = der::ecdsa_signature(curve, signature)?;
             &converted
         }
-        Algorithm::Rs256 => jws.signature(),
+        KeyKind::Ed25519 | KeyKind::Rsa => signature,
     };
-    let text = jws.signing_input().as_bytes();
     let mut message = Vec::with_capacity(text.len() + signature.len() + key.spki().len() + 32);
-    field(&mut message, 1, b"sha256");
+    field(&mut message, 1, hash.as_bytes());
     field(&mut message, 2, key.spki());
     field(&mut message, 3, signature);
     field(&mut message, 4, text);

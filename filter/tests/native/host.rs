@@ -2,33 +2,54 @@
 //! same answer as Envoy's BoringSSL, of which it is a sibling.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
+use identity_filter::algorithm::Algorithm;
+use identity_filter::signature::choice::Engines;
 use identity_filter::signature::{Engine, PublicKey, host};
-use identity_filter::token::{Algorithm, Jws};
 
 #[derive(Debug)]
 pub(crate) struct HostStandIn;
 
+impl HostStandIn {
+    /// What the gateway chooses: the host for what it can, the software for the rest.
+    pub(crate) fn engines() -> Engines {
+        Engines::choose(Box::new(Self))
+    }
+}
+
 impl Engine for HostStandIn {
-    fn is_valid(&self, key: &PublicKey, jws: &Jws<'_>) -> bool {
-        host::request(key, jws)
-            .is_some_and(|request| host::says_valid(&answer(&request, key.algorithm())))
+    fn checks(&self, algorithm: Algorithm) -> bool {
+        host::hash(algorithm).is_some()
     }
 
-    fn name(&self) -> &'static str {
-        "stand-in"
+    fn is_valid(
+        &self,
+        algorithm: Algorithm,
+        key: &PublicKey,
+        text: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        host::request(algorithm, key, text, signature)
+            .is_some_and(|request| host::says_valid(&answer(&request, algorithm)))
     }
 }
 
 fn answer(request: &[u8], algorithm: Algorithm) -> Vec<u8> {
     let [hash, key, signature, text] = fields(request);
-    assert_eq!(hash, b"sha256");
-    // Envoy takes the algorithm from the key; which kinds of key there are is tested elsewhere.
-    let algorithm: &dyn VerificationAlgorithm = match algorithm {
-        Algorithm::Es256 => &ECDSA_P256_SHA256_ASN1,
-        Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+    // Envoy takes the scheme from the key; which kinds of key there are is tested elsewhere.
+    let (want, algorithm): (_, &dyn VerificationAlgorithm) = match algorithm {
+        Algorithm::Es256 => ("sha256", &ECDSA_P256_SHA256_ASN1),
+        Algorithm::Es384 => ("sha384", &ECDSA_P384_SHA384_ASN1),
+        Algorithm::Es512 => ("sha512", &ECDSA_P521_SHA512_ASN1),
+        Algorithm::Rs256 => ("sha256", &RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::Rs384 => ("sha384", &RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::Rs512 => ("sha512", &RSA_PKCS1_2048_8192_SHA512),
+        other => unreachable!("the host is asked about {}", other.name()),
     };
+    assert_eq!(hash, want.as_bytes());
     match UnparsedPublicKey::new(algorithm, key).verify(&text, &signature) {
         Ok(()) => vec![8, 1],
         Err(_invalid) => b"\x12\x03bad".to_vec(),

@@ -6,57 +6,83 @@ use std::sync::LazyLock;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+    RsaEncoding, RsaKeyPair,
 };
 use identity_filter::base64url::encode;
 use serde_json::{Value, json};
 
-/// A key pair with a name.
+/// A key pair with a name, for one algorithm.
 pub(crate) struct Signer {
     pub(crate) key_id: &'static str,
+    algorithm: &'static str,
     key: Key,
 }
 
 enum Key {
-    Es256(EcdsaKeyPair),
-    Rs256(RsaKeyPair),
+    Ec(&'static str, EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+    Rsa(&'static dyn RsaEncoding, RsaKeyPair),
 }
 
 impl Signer {
-    pub(crate) fn es256(key_id: &'static str) -> Self {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    pub(crate) fn new(key_id: &'static str, algorithm: &'static str) -> Self {
+        let ec = |curve, signing| Key::Ec(curve, EcdsaKeyPair::generate(signing).unwrap());
+        let rsa = |encoding| Key::Rsa(encoding, RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
+        let key = match algorithm {
+            "EdDSA" | "Ed25519" => Key::Ed25519(Ed25519KeyPair::generate().unwrap()),
+            "ES256" => ec("P-256", &ECDSA_P256_SHA256_FIXED_SIGNING),
+            "ES384" => ec("P-384", &ECDSA_P384_SHA384_FIXED_SIGNING),
+            "ES512" => ec("P-521", &ECDSA_P521_SHA512_FIXED_SIGNING),
+            "PS256" => rsa(&RSA_PSS_SHA256),
+            "PS384" => rsa(&RSA_PSS_SHA384),
+            "PS512" => rsa(&RSA_PSS_SHA512),
+            "RS256" => rsa(&RSA_PKCS1_SHA256),
+            "RS384" => rsa(&RSA_PKCS1_SHA384),
+            "RS512" => rsa(&RSA_PKCS1_SHA512),
+            other => unreachable!("no signer for {other}"),
+        };
         Self {
             key_id,
-            key: Key::Es256(key),
+            algorithm,
+            key,
         }
+    }
+
+    pub(crate) fn es256(key_id: &'static str) -> Self {
+        Self::new(key_id, "ES256")
     }
 
     pub(crate) fn rs256(key_id: &'static str, size: KeySize) -> Self {
         Self {
             key_id,
-            key: Key::Rs256(RsaKeyPair::generate(size).unwrap()),
+            algorithm: "RS256",
+            key: Key::Rsa(&RSA_PKCS1_SHA256, RsaKeyPair::generate(size).unwrap()),
         }
     }
 
     pub(crate) const fn algorithm(&self) -> &'static str {
-        match self.key {
-            Key::Es256(_) => "ES256",
-            Key::Rs256(_) => "RS256",
-        }
+        self.algorithm
     }
 
     /// The public key as a JWK.
     pub(crate) fn jwk(&self) -> Value {
         match &self.key {
-            Key::Es256(key) => {
-                let point = key.public_key().as_ref();
-                let (x, y) = (encode(&point[1..33]), encode(&point[33..]));
-                json!({"kty": "EC", "crv": "P-256", "kid": self.key_id, "use": "sig", "x": x, "y": y})
+            Key::Ec(curve, key) => {
+                let (_form, point) = key.public_key().as_ref().split_at(1);
+                let (x, y) = point.split_at(point.len() / 2);
+                json!({"kty": "EC", "crv": curve, "kid": self.key_id, "use": "sig", "x": encode(x), "y": encode(y)})
             }
-            Key::Rs256(key) => {
+            Key::Ed25519(key) => {
+                let x = encode(key.public_key().as_ref());
+                json!({"kty": "OKP", "crv": "Ed25519", "kid": self.key_id, "x": x})
+            }
+            Key::Rsa(_, key) => {
                 let n = key.public_key().modulus();
                 let n = encode(n.big_endian_without_leading_zero());
-                json!({"kty": "RSA", "kid": self.key_id, "alg": "RS256", "n": n, "e": "AQAB"})
+                json!({"kty": "RSA", "kid": self.key_id, "alg": self.algorithm, "n": n, "e": "AQAB"})
             }
         }
     }
@@ -88,11 +114,11 @@ impl Signer {
     fn signature(&self, input: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &self.key {
-            Key::Es256(key) => key.sign(&random, input).unwrap().as_ref().to_vec(),
-            Key::Rs256(key) => {
+            Key::Ec(_, key) => key.sign(&random, input).unwrap().as_ref().to_vec(),
+            Key::Ed25519(key) => key.sign(input).as_ref().to_vec(),
+            Key::Rsa(encoding, key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, input, &mut signature)
-                    .unwrap();
+                key.sign(*encoding, &random, input, &mut signature).unwrap();
                 signature
             }
         }

@@ -6,12 +6,14 @@
     reason = "a test that panics has failed, also in its helpers"
 )]
 
+mod algorithms;
 mod documents;
 mod host;
 mod isolation;
 mod issuer;
 mod memory;
 mod presets;
+mod primitives;
 mod request;
 mod tokens;
 mod vectors;

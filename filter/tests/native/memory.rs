@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use identity_filter::algorithm::Algorithm;
 use identity_filter::config::Config;
 use identity_filter::decision::Denial;
 use identity_filter::freshness::Freshness;
@@ -9,7 +10,6 @@ use identity_filter::keyring::{Fetched, Keyring, Moment};
 use identity_filter::lease::Board;
 use identity_filter::signature::{Engine, PublicKey};
 use identity_filter::time::UnixTime;
-use identity_filter::token::Jws;
 use serde_json::{Value, json};
 
 use crate::host::HostStandIn;
@@ -21,13 +21,19 @@ use crate::request::{NOW, Request, Worker};
 struct Counting(Cell<u32>);
 
 impl Engine for Counting {
-    fn is_valid(&self, key: &PublicKey, jws: &Jws<'_>) -> bool {
-        self.0.set(self.0.get() + 1);
-        HostStandIn.is_valid(key, jws)
+    fn checks(&self, algorithm: Algorithm) -> bool {
+        HostStandIn.checks(algorithm)
     }
 
-    fn name(&self) -> &'static str {
-        "counting"
+    fn is_valid(
+        &self,
+        algorithm: Algorithm,
+        key: &PublicKey,
+        text: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        self.0.set(self.0.get() + 1);
+        HostStandIn.is_valid(algorithm, key, text, signature)
     }
 }
 

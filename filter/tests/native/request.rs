@@ -42,7 +42,7 @@ impl Request {
 
     /// The decision about it, with signatures checked as the gateway does.
     pub(crate) fn decide(self, config: &Config) -> Outcome {
-        self.decide_with(config, &Keyring::new(config, 1), &HostStandIn)
+        self.decide_with(config, &Keyring::new(config, 1), &HostStandIn::engines())
     }
 
     pub(crate) fn decide_with(

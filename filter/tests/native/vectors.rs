@@ -7,9 +7,11 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use identity_filter::algorithm::Algorithm;
 use identity_filter::jwks::KeySet;
 use identity_filter::signature::Engine;
-use identity_filter::token::{Algorithm, Jws};
+use identity_filter::signature::software::Software;
+use identity_filter::token::Jws;
 use serde_json::{Map, Value, json};
 
 use crate::host::HostStandIn;
@@ -62,7 +64,8 @@ fn key_set(keys: &Value) -> Result<KeySet, String> {
     KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).map_err(|error| error.to_string())
 }
 
-/// What the filter does with a token, short of its claims.
+/// What the filter does with a token, short of its claims. Every engine that checks the algorithm has
+/// the same answer.
 fn is_accepted(keys: &KeySet, token: &str) -> bool {
     let Ok(jws) = Jws::parse(token, 64 * 1024) else {
         return false;
@@ -70,8 +73,20 @@ fn is_accepted(keys: &KeySet, token: &str) -> bool {
     let Some(algorithm) = Algorithm::from_name(&jws.header().algorithm) else {
         return false;
     };
-    keys.pick(jws.header(), algorithm)
-        .is_some_and(|key| HostStandIn.is_valid(key, &jws))
+    let Some(key) = keys.pick(jws.header(), algorithm) else {
+        return false;
+    };
+    let text = jws.signing_input().as_bytes();
+    let mut verdicts = [&HostStandIn as &dyn Engine, &Software]
+        .into_iter()
+        .filter(|engine| engine.checks(algorithm))
+        .map(|engine| engine.is_valid(algorithm, key, text, jws.signature()));
+    let verdict = verdicts.next().unwrap();
+    assert!(
+        verdicts.all(|other| other == verdict),
+        "the engines disagree about {token}"
+    );
+    verdict
 }
 
 fn algorithm(token: &str) -> String {
@@ -175,5 +190,53 @@ fn rfc_7515_examples() {
             accepted.push(example["section"].as_str().unwrap());
         }
     }
-    assert_eq!(accepted, ["RFC7515 A.2", "RFC7515 A.3"]);
+    assert_eq!(accepted, ["RFC7515 A.2", "RFC7515 A.3", "RFC7515 A.4"]);
+}
+
+#[test]
+fn rfc_7520_8037_and_7797_examples() {
+    let examples = [
+        ("jws/4_1.rsa_v15_signature.json", true),
+        ("jws/4_2.rsa-pss_signature.json", true),
+        ("jws/4_3.ecdsa_signature.json", true),
+        ("curve25519/jws.json", true),
+        // A shared secret, a detached payload, and one that is not encoded.
+        ("jws/4_4.hmac-sha2_integrity_protection.json", false),
+        ("jws/4_5.signature_with_detached_content.json", false),
+        ("rfc7797/hmac-sha2_b64_false.json", false),
+        ("curve25519/ecdh-es.json", false),
+    ];
+    for (path, want) in examples {
+        let Some(example) = read(&format!("jose-cookbook/{path}")) else {
+            return;
+        };
+        let token = example["output"]["compact"].as_str().unwrap();
+        let keys = key_set(&example["input"]["key"]);
+        let got = keys.as_ref().is_ok_and(|keys| is_accepted(keys, token));
+        assert_eq!(got, want, "{path}, {keys:?}");
+        // Its other serialisations are no tokens, whatever they are signed with.
+        for form in ["json", "json_flat"] {
+            let text = example["output"][form].to_string();
+            assert!(Jws::parse(&text, 64 * 1024).is_err(), "{path}, {form}");
+        }
+    }
+}
+
+#[test]
+fn shared_secrets_are_refused_by_algorithm_and_by_key() {
+    let Some(vectors) = read("wycheproof/json_web_signature_test.json") else {
+        return;
+    };
+    let mut refused = 0;
+    for group in vectors["testGroups"].as_array().unwrap() {
+        for test in group["tests"].as_array().unwrap() {
+            let name = algorithm(test["jws"].as_str().unwrap_or_default());
+            if test["result"] == "valid" && name.starts_with("HS") {
+                assert_eq!(Algorithm::from_name(&name), None);
+                assert!(key_set(&group["private"]).is_err(), "{}", test["tcId"]);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0);
 }
