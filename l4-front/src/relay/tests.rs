@@ -26,6 +26,17 @@ struct Scene {
     relay: JoinHandle<(End, Traffic)>,
 }
 
+impl Scene {
+    /// The peer that ends first, the other one, and the relay.
+    fn beginning_with(self, client: bool) -> (Leg, Leg, JoinHandle<(End, Traffic)>) {
+        if client {
+            (self.client, self.gateway, self.relay)
+        } else {
+            (self.gateway, self.client, self.relay)
+        }
+    }
+}
+
 async fn sockets() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dialled = TcpStream::connect(listener.local_addr().unwrap())
@@ -128,16 +139,7 @@ fn bytes(count: usize) -> Vec<u8> {
 #[tokio::test]
 async fn a_request_and_its_answer_pass_when_each_side_ends_in_turn() {
     for client_first in [true, false] {
-        let Scene {
-            client,
-            gateway,
-            relay,
-        } = scene().await;
-        let (mut first, mut second) = if client_first {
-            (client, gateway)
-        } else {
-            (gateway, client)
-        };
+        let (mut first, mut second, relay) = scene().await.beginning_with(client_first);
         let data = bytes(3_000_000);
         let (_, got) = tokio::join!(
             async {
@@ -203,16 +205,7 @@ async fn both_directions_carry_at_the_same_time() {
 #[tokio::test]
 async fn a_truncated_stream_arrives_truncated() {
     for client_first in [true, false] {
-        let Scene {
-            client,
-            gateway,
-            relay,
-        } = scene().await;
-        let (mut first, mut second) = if client_first {
-            (client, gateway)
-        } else {
-            (gateway, client)
-        };
+        let (mut first, mut second, relay) = scene().await.beginning_with(client_first);
         send(&mut first, b"half a mess").await;
         // FIN without close_notify.
         first.give_up().await;
@@ -237,16 +230,7 @@ async fn a_truncated_stream_arrives_truncated() {
 #[tokio::test]
 async fn a_reset_is_no_clean_end() {
     for client_first in [true, false] {
-        let Scene {
-            client,
-            gateway,
-            relay,
-        } = scene().await;
-        let (mut first, mut second) = if client_first {
-            (client, gateway)
-        } else {
-            (gateway, client)
-        };
+        let (mut first, mut second, relay) = scene().await.beginning_with(client_first);
         send(&mut first, b"x").await;
         // Once the byte is there, the relay has read everything before the reset.
         assert_eq!(read_some(&mut second).await, b"x");
