@@ -14,7 +14,7 @@ use crate::metrics::{Ended, OfListener};
 use crate::proxy_protocol::{self, CertificateFacts, Facts, HeaderTooLong, TlsFacts};
 use crate::relay::{self, End, Side, Traffic};
 use crate::shared::Shared;
-use crate::tls::certificate::Names;
+use crate::tls::certificate::{Names, thumbprint};
 use crate::tls::session::{Hello, Session, SessionFacts};
 use crate::upstream::{self, Attempts, Wish};
 
@@ -110,11 +110,12 @@ async fn relay_connection(
         Err(termination) => return termination,
     };
     let facts = downstream.session.facts();
-    let names = downstream
+    let certificate = downstream
         .session
         .peer_certificates()
-        .and_then(|chain| chain.first())
-        .and_then(Names::parse);
+        .and_then(|chain| chain.first());
+    let names = certificate.and_then(Names::parse);
+    let thumbprint = certificate.map(thumbprint);
     describe(record, &facts, names.as_ref());
 
     let server_name = downstream.session.hello().server_name().map(str::to_owned);
@@ -123,7 +124,8 @@ async fn relay_connection(
         return Termination::plain("no_route");
     };
     record.cluster = Some(cluster.name.clone());
-    let header = match header(cluster, record, &facts, names.as_ref()) {
+    let certificate = names.as_ref().zip(thumbprint.as_deref());
+    let header = match header(cluster, record, &facts, certificate) {
         Ok(header) => header,
         Err(error) => return Termination::because("header_too_long", &error),
     };
@@ -222,7 +224,7 @@ fn header(
     cluster: &Cluster,
     record: &Record,
     facts: &SessionFacts,
-    names: Option<&Names>,
+    certificate: Option<(&Names, &str)>,
 ) -> Result<Vec<u8>, HeaderTooLong> {
     let (source, destination) = (record.downstream, record.local);
     match cluster.proxy_protocol {
@@ -241,9 +243,10 @@ fn header(
                     version,
                     cipher,
                     group: facts.group.as_deref(),
-                    certificate: names.map(|names| CertificateFacts {
+                    certificate: certificate.map(|(names, thumbprint)| CertificateFacts {
                         common_name: names.common_name.as_deref(),
                         spiffe_id: names.spiffe_id(),
+                        thumbprint,
                         resumed: facts.resumed,
                     }),
                 }),

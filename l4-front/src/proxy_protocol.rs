@@ -22,6 +22,8 @@ const SUB_TLV_SSL_CIPHER: u8 = 0x23;
 const SUB_TLV_SSL_GROUP: u8 = 0x26;
 /// From the range for private use (section 2.2.8): the SPIFFE id of the downstream's certificate.
 const TLV_SPIFFE_ID: u8 = 0xE0;
+/// The same certificate's thumbprint. Text, because receivers may clean what is no UTF-8: Envoy does.
+const TLV_CERTIFICATE_SHA256: u8 = 0xE1;
 
 const CLIENT_SSL: u8 = 0x01;
 const CLIENT_CERT_CONN: u8 = 0x02;
@@ -59,6 +61,8 @@ pub(crate) struct TlsFacts<'a> {
 pub(crate) struct CertificateFacts<'a> {
     pub(crate) common_name: Option<&'a str>,
     pub(crate) spiffe_id: Option<&'a str>,
+    /// `x5t#S256` (RFC 8705 section 3.1).
+    pub(crate) thumbprint: &'a str,
     /// True if it was shown in an earlier connection of the same session.
     pub(crate) resumed: bool,
 }
@@ -85,11 +89,11 @@ pub(crate) fn encode_v2(facts: &Facts<'_>) -> Result<Vec<u8>, HeaderTooLong> {
     tlvs.push(TLV_UNIQUE_ID, facts.unique_id.as_bytes());
     if let Some(tls) = &facts.tls {
         tlvs.push(TLV_SSL, &ssl(tls));
-        if let Some(id) = tls
-            .certificate
-            .and_then(|certificate| certificate.spiffe_id)
-        {
-            tlvs.push(TLV_SPIFFE_ID, id.as_bytes());
+        if let Some(certificate) = &tls.certificate {
+            if let Some(id) = certificate.spiffe_id {
+                tlvs.push(TLV_SPIFFE_ID, id.as_bytes());
+            }
+            tlvs.push(TLV_CERTIFICATE_SHA256, certificate.thumbprint.as_bytes());
         }
     }
     tlvs.push(TLV_CRC32C, &[0; 4]);
@@ -218,6 +222,8 @@ mod tests {
         }
     }
 
+    const THUMBPRINT: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
+
     /// A reader of its own: type, value, in order.
     fn tlvs(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         let mut found = Vec::new();
@@ -281,6 +287,7 @@ mod tests {
         tls.certificate = Some(CertificateFacts {
             common_name: Some("alice"),
             spiffe_id: Some("spiffe://td/ns/a/sa/alice"),
+            thumbprint: THUMBPRINT,
             resumed: false,
         });
         let header = encode_v2(&facts).unwrap();
@@ -289,6 +296,22 @@ mod tests {
         assert_eq!(ssl[..5], [0x07, 0, 0, 0, 0]);
         assert!(tlvs(&ssl[5..]).contains(&(0x22, b"alice".to_vec())));
         assert!(found.contains(&(0xE0, b"spiffe://td/ns/a/sa/alice".to_vec())));
+        assert!(found.contains(&(0xE1, THUMBPRINT.as_bytes().to_vec())));
+    }
+
+    #[test]
+    fn a_certificate_without_names_is_handed_over_by_its_thumbprint() {
+        let mut facts = facts();
+        let tls = facts.tls.as_mut().unwrap();
+        tls.certificate = Some(CertificateFacts {
+            common_name: None,
+            spiffe_id: None,
+            thumbprint: THUMBPRINT,
+            resumed: true,
+        });
+        let found = tlvs(&encode_v2(&facts).unwrap()[28..]);
+        let kinds: Vec<_> = found.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [0x01, 0x02, 0x05, 0x20, 0xE1, 0x03]);
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! What a certificate says about its holder: names, SPIFFE id, common name.
+//! What a certificate says about its holder: names, SPIFFE id, common name; and what it is known by.
 //!
 //! Reads only; whether a certificate may be believed is decided by the verifiers.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -61,8 +64,16 @@ impl Names {
     }
 }
 
+/// The SHA-256 digest of the whole certificate in base64url, 43 bytes: `x5t#S256` of a token that
+/// is bound to it (RFC 8705 section 3.1).
+pub(crate) fn thumbprint(certificate: &CertificateDer<'_>) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, certificate))
+}
+
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::pem::PemObject;
+
     use super::*;
 
     fn names(dns: &[&str], uris: &[&str]) -> Names {
@@ -111,6 +122,26 @@ mod tests {
         ] {
             assert_eq!(names.covers(name), want, "{name}");
         }
+    }
+
+    /// RFC 8705, appendix A.
+    #[test]
+    fn the_thumbprint_is_that_of_the_specification() {
+        let certificate = CertificateDer::from_pem_slice(
+            b"-----BEGIN CERTIFICATE-----\n\
+            MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAx\n\
+            ODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqG\n\
+            SM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ\n\
+            /Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwID\n\
+            SQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOV\n\
+            bUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=\n\
+            -----END CERTIFICATE-----\n",
+        )
+        .unwrap();
+        assert_eq!(
+            thumbprint(&certificate),
+            "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
+        );
     }
 
     #[test]
