@@ -33,6 +33,8 @@ pub struct AuditRecord {
     pub workload: Option<String>,
     /// The roles in this namespace.
     pub roles: Option<Vec<String>>,
+    /// Whether the token was bound to the client certificate of the connection.
+    pub certificate_bound: Option<bool>,
     /// The namespace of the request.
     pub namespace: Option<String>,
     /// The mapping rule that gave the workload identity.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::algorithm::Algorithm;
 use crate::claims::ClaimPath;
 use crate::condition::{Condition, Test};
+use crate::confirmation::Confirmations;
 use crate::headers::IdentityHeaders;
 use crate::identity::IdentityRule;
 use crate::json;
@@ -23,6 +24,7 @@ use crate::refresh::Schedule;
 use crate::token_type::TokenTypes;
 
 mod access;
+mod confirmation;
 mod error;
 mod grant;
 mod limits;
@@ -74,6 +76,8 @@ pub struct Provider {
     pub types: TokenTypes,
     /// Conditions on claims that hold of every token that is believed.
     pub required_claims: Vec<Condition>,
+    /// What its tokens may be bound to.
+    pub confirmations: Confirmations,
     /// Whether a token that has no room for the caller's groups is refused: something asks for them.
     pub refuses_groups_overage: bool,
     /// An issuer of the same house whose tokens nobody but itself can read.

@@ -22,8 +22,14 @@ pub enum Denial {
     AlgorithmUnavailable,
     /// The token is for somebody else.
     AudienceMismatch,
+    /// The token is bound to another client certificate than that of the connection.
+    CertificateMismatch,
+    /// The token is bound to a client certificate, and the front has verified none.
+    CertificateMissing,
     /// A claim is not what the provider's configuration requires.
     ClaimMismatch,
+    /// The token is bound to something that the filter cannot check, such as a key (DPoP).
+    ConfirmationUnsupported,
     /// The caller has more groups than the token has room for, and what it may do depends on them.
     GroupsOverage,
     /// `:method` or another header without which nothing can be judged is missing, repeated or no text.
@@ -68,6 +74,8 @@ pub enum Denial {
     TokenTooLarge,
     /// `typ` is not that of a credential of the provider.
     TokenTypeRefused,
+    /// The token is not bound to a client certificate, and its provider's tokens must be.
+    TokenUnbound,
     /// As many requests wait for keys as may.
     TooManyWaiting,
 }
@@ -80,7 +88,10 @@ impl Denial {
             Self::HeaderInvalid | Self::HostInvalid | Self::PathAmbiguous => 400,
             Self::AlgorithmRefused
             | Self::AudienceMismatch
+            | Self::CertificateMismatch
+            | Self::CertificateMissing
             | Self::ClaimMismatch
+            | Self::ConfirmationUnsupported
             | Self::IssuerUnknown
             | Self::KeyUnknown
             | Self::SignatureInvalid
@@ -93,7 +104,8 @@ impl Denial {
             | Self::TokenOpaque
             | Self::TokenSourceRefused
             | Self::TokenTooLarge
-            | Self::TokenTypeRefused => 401,
+            | Self::TokenTypeRefused
+            | Self::TokenUnbound => 401,
             Self::GroupsOverage | Self::NamespaceUnknown | Self::RuleDenied | Self::RuleMissing => {
                 403
             }
@@ -142,7 +154,10 @@ impl From<Refusal> for Denial {
             Refusal::Algorithm => Self::AlgorithmRefused,
             Refusal::AlgorithmUnavailable => Self::AlgorithmUnavailable,
             Refusal::Audience => Self::AudienceMismatch,
+            Refusal::CertificateMismatch => Self::CertificateMismatch,
+            Refusal::CertificateMissing => Self::CertificateMissing,
             Refusal::Claim => Self::ClaimMismatch,
+            Refusal::Confirmation => Self::ConfirmationUnsupported,
             Refusal::Expired => Self::TokenExpired,
             Refusal::GroupsOverage => Self::GroupsOverage,
             Refusal::Key => Self::KeyUnknown,
@@ -152,6 +167,7 @@ impl From<Refusal> for Denial {
             Refusal::NotYetValid => Self::TokenNotYetValid,
             Refusal::Signature => Self::SignatureInvalid,
             Refusal::Type => Self::TokenTypeRefused,
+            Refusal::Unbound => Self::TokenUnbound,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::cache::{Entry, TokenCache};
 use crate::claims::Claims;
 use crate::condition::Facts;
 use crate::config::{Config, Provider};
+use crate::confirmation::Connection;
 use crate::credential::{self, Credential};
 use crate::decision::Denial;
 use crate::grant::{self, Granted, Role};
@@ -40,6 +41,8 @@ pub struct Context<'a> {
     pub connection_id: Option<String>,
     /// Address and port of the client.
     pub source: Option<String>,
+    /// What else the front knows of the connection.
+    pub connection: &'a dyn Connection,
     /// The keys that there are.
     pub keyring: &'a Keyring,
     /// Checks signatures.
@@ -97,6 +100,7 @@ struct Caller<'a> {
     subject: String,
     identity: Option<Identity<'a>>,
     granted: Granted<'a>,
+    is_bound: bool,
 }
 
 /// Decides about one request. Its headers are taken and changed in place: a copy would cost as much as the
@@ -226,6 +230,13 @@ fn authenticate<'a>(
             .verified
             .still_holds(provider, context.keyring.keys(provider), context.now)
     {
+        if let Err(refusal) = entry.verified.check_connection(context.connection) {
+            // It stays remembered: that somebody else has a copy takes nothing from its holder.
+            if let Some(source) = context.source.as_deref().and_then(Source::parse) {
+                context.throttle.on_failure(source, context.now);
+            }
+            return Err(refusal.into());
+        }
         return Ok(Some(map(provider, namespace, &entry.verified)));
     }
     // Only now: whoever shares a source with a sender of bad tokens still has those that were good.
@@ -295,6 +306,7 @@ fn verify<'a>(
                 *wanted_key = Some(Rc::clone(provider));
             }
         })?;
+    verified.check_connection(context.connection)?;
     let entry = Entry {
         provider: index,
         verified: Rc::new(verified),
@@ -322,12 +334,14 @@ fn map<'a>(provider: &'a Provider, namespace: &'a Namespace, verified: &Verified
         subject,
         granted,
         identity,
+        is_bound: verified.is_bound(),
     }
 }
 
 fn record_caller(record: &mut AuditRecord, caller: &Caller<'_>) {
     record.provider = Some(caller.provider.name.clone());
     record.subject = Some(caller.subject.clone());
+    record.certificate_bound = Some(caller.is_bound);
     record.workload = caller
         .identity
         .as_ref()

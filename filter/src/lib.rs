@@ -8,8 +8,8 @@
 //! 5. [`verify`] checks it with the keys of its issuer ([`jwks`], [`keyring`]) and an engine
 //!    ([`signature`], by one [`algorithm`]). When keys are fetched is for [`refresh`] to say, by what [`freshness`] reads and
 //!    [`lease`] allows; a request that comes before them is among the [`waiting`]. A
-//!    token that [`cache`] knows skips the reading and the signature check; [`throttle`] stops those who
-//!    send bad ones.
+//!    token that [`cache`] knows skips the reading and the signature check; [`confirmation`] asks for the
+//!    certificate that a token is bound to, and [`throttle`] stops those who send bad ones.
 //! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace.
 //! 7. [`policy`] decides; [`decision`] is what the sender learns, [`audit`] what the log learns.
 //!
@@ -33,6 +33,7 @@ pub mod cache;
 pub mod claims;
 pub mod condition;
 pub mod config;
+pub mod confirmation;
 pub mod cookie;
 pub mod credential;
 pub mod decision;

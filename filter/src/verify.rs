@@ -1,4 +1,4 @@
-//! Signature, type, audience, times and required claims: the only door to [`Verified`] (RFC 7519 section 4.1, RFC 8725).
+//! Signature, type, audience, times, required claims and `cnf`: the only door to [`Verified`] (RFC 7519 section 4.1, RFC 8725).
 //!
 //! The issuer has chosen the provider before; from then on everything is judged by that provider's
 //! rules and keys alone. A `kid` of one issuer is never looked up among the keys of another.
@@ -12,6 +12,7 @@ use crate::algorithm::Algorithm;
 use crate::claims::Claims;
 use crate::condition::{Condition, Facts};
 use crate::config::Provider;
+use crate::confirmation::{Connection, Thumbprint};
 use crate::identity;
 use crate::jwks::KeySet;
 use crate::signature::Engine;
@@ -28,6 +29,8 @@ pub struct Verified {
     header: Header,
     /// The key that verified the signature.
     spki: Rc<[u8]>,
+    /// The only client certificate with which the token is good.
+    certificate: Option<Thumbprint>,
 }
 
 impl Verified {
@@ -41,6 +44,24 @@ impl Verified {
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// Whether the token is bound to a client certificate.
+    #[must_use]
+    pub const fn is_bound(&self) -> bool {
+        self.certificate.is_some()
+    }
+
+    /// Whether the token is good on this connection. To be asked on each use: a copy of a token that is
+    /// bound to a certificate may come from anybody.
+    ///
+    /// # Errors
+    /// When it is bound to a certificate that the client has not shown.
+    pub fn check_connection(&self, connection: &dyn Connection) -> Result<(), Refusal> {
+        match self.certificate {
+            Some(certificate) => certificate.check(connection),
+            None => Ok(()),
+        }
     }
 
     /// Whether [`verify`] would still say yes: the token's header still leads to the very key that
@@ -72,8 +93,14 @@ pub enum Refusal {
     AlgorithmUnavailable,
     /// It was made for somebody else.
     Audience,
+    /// It is bound to another client certificate than that of the connection.
+    CertificateMismatch,
+    /// It is bound to a client certificate, and the client has shown none.
+    CertificateMissing,
     /// A claim is not what the provider's configuration requires.
     Claim,
+    /// It is bound to something that nobody here can check.
+    Confirmation,
     /// It is over.
     Expired,
     /// The caller's groups are needed, and there are too many of them to be in the token.
@@ -92,6 +119,8 @@ pub enum Refusal {
     Signature,
     /// `typ` is not that of a credential of the provider.
     Type,
+    /// It is not bound to a client certificate, and the provider's tokens must be.
+    Unbound,
 }
 
 /// Who says to have made the token: `iss`, or the trust domain of a JWT-SVID, which needs no `iss`
@@ -137,6 +166,7 @@ pub fn verify(
         return Err(Refusal::GroupsOverage);
     }
     check_required(provider, &claims)?;
+    let certificate = provider.confirmations.certificate(&claims)?;
     let subject = match claims.top("sub") {
         Some(Value::String(subject)) if (1..=SUBJECT_LIMIT).contains(&subject.len()) => {
             subject.clone()
@@ -149,6 +179,7 @@ pub fn verify(
         algorithm,
         header: jws.header().clone(),
         spki: Rc::clone(key.spki()),
+        certificate,
     })
 }
 

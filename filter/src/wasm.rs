@@ -34,6 +34,7 @@ use crate::throttle::Throttle;
 use crate::waiting::Waiting;
 
 mod board;
+mod connection;
 mod engine;
 mod pause;
 mod request;

@@ -7,7 +7,10 @@ use core::time::Duration;
 
 use super::access::build_claim_conditions;
 use super::preset::{Expanded, Preset};
-use super::{ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, schedule, wire};
+use super::{
+    ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, confirmation, schedule,
+    wire,
+};
 use crate::cookie;
 use crate::headers::{self, IdentityHeaders};
 use crate::host::Host;
@@ -35,6 +38,7 @@ fn build_one(
     headers: &IdentityHeaders,
 ) -> Result<Provider, ConfigError> {
     check_name(at, &written.name)?;
+    let confirmations = confirmation::build(at, &written)?;
     let missing = |field| Err(ConfigError::fields(at, field));
     let expanded = match Preset::of(at, &written)? {
         Some(preset) => preset.expand(at, &written)?,
@@ -141,6 +145,7 @@ fn build_one(
             .map(|seconds| Duration::from_secs(seconds.into())),
         types,
         required_claims,
+        confirmations,
         refuses_groups_overage: expanded.may_omit_groups,
         opaque_issuer: expanded.opaque_issuer,
         weak_claims: expanded.weak_claims,

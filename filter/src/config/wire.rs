@@ -40,12 +40,23 @@ pub(super) struct Provider {
     pub(super) types: Option<Vec<String>>,
     #[serde(default)]
     pub(super) required_claims: Vec<Condition>,
+    #[serde(default)]
+    pub(super) certificate_binding: CertificateBinding,
+    pub(super) confirmations_checked_elsewhere: Option<Vec<String>>,
     pub(super) accounts: Option<Vec<String>>,
     pub(super) hosted_domains: Option<Vec<String>>,
     pub(super) repository_owner_ids: Option<Vec<String>>,
     pub(super) tenant: Option<String>,
     pub(super) token_use: Option<String>,
     pub(super) trust_domain: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CertificateBinding {
+    #[default]
+    IfPresent,
+    Required,
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,6 +11,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, LogLevel, MapType};
 
+use super::connection::Connection;
 use super::{Shared, log};
 use crate::audit::excerpt;
 use crate::decision::{Denial, Reply};
@@ -133,12 +134,9 @@ fn judge(shared: &Shared) -> Option<(Outcome, UnixTime)> {
     let context = gate::Context {
         now,
         decision_id: shared.ids.borrow_mut().next(now),
-        connection_id: property(&[
-            "filter_state",
-            "envoy.network.proxy_protocol.tlv",
-            "unique_id",
-        ]),
+        connection_id: Connection.id(),
         source: property(&["source", "address"]),
+        connection: &Connection,
         keyring: &shared.keyring.borrow(),
         engine: &shared.engines,
         cache: &mut shared.cache.borrow_mut(),
@@ -194,7 +192,7 @@ fn send(status: u16, headers: Vec<(&str, &str)>, body: &str) -> Action {
     Action::Pause
 }
 
-fn property(path: &[&str]) -> Option<String> {
+pub(super) fn property(path: &[&str]) -> Option<String> {
     let value = hostcalls::get_property(path.to_vec()).ok().flatten()?;
     (!value.is_empty()).then(|| excerpt(&value))
 }

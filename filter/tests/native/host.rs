@@ -1,6 +1,8 @@
 //! The gateway's `verify_signature` without the gateway: AWS-LC reads the same request and gives the
 //! same answer as Envoy's BoringSSL, of which it is a sibling.
 
+use std::cell::Cell;
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
@@ -34,6 +36,33 @@ impl Engine for HostStandIn {
     ) -> bool {
         host::request(algorithm, key, text, signature)
             .is_some_and(|request| host::says_valid(&answer(&request, algorithm)))
+    }
+}
+
+/// Counts the signatures that are checked.
+#[derive(Debug, Default)]
+pub(crate) struct Counting(Cell<u32>);
+
+impl Engine for Counting {
+    fn checks(&self, algorithm: Algorithm) -> bool {
+        HostStandIn.checks(algorithm)
+    }
+
+    fn is_valid(
+        &self,
+        algorithm: Algorithm,
+        key: &PublicKey,
+        text: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        self.0.set(self.0.get() + 1);
+        HostStandIn.is_valid(algorithm, key, text, signature)
+    }
+}
+
+impl Counting {
+    pub(crate) const fn checked(&self) -> u32 {
+        self.0.get()
     }
 }
 

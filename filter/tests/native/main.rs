@@ -7,6 +7,7 @@
 )]
 
 mod algorithms;
+mod binding;
 mod documents;
 mod host;
 mod isolation;

@@ -1,41 +1,16 @@
 //! What a worker remembers: verified tokens, and who sent bad ones.
 
-use std::cell::Cell;
-
-use identity_filter::algorithm::Algorithm;
 use identity_filter::config::Config;
 use identity_filter::decision::Denial;
 use identity_filter::freshness::Freshness;
 use identity_filter::keyring::{Fetched, Keyring, Moment};
 use identity_filter::lease::Board;
-use identity_filter::signature::{Engine, PublicKey};
 use identity_filter::time::UnixTime;
 use serde_json::{Value, json};
 
-use crate::host::HostStandIn;
+use crate::host::Counting;
 use crate::issuer::{EC, RSA, Signer};
 use crate::request::{NOW, Request, Worker};
-
-/// Counts the signatures that are checked.
-#[derive(Debug, Default)]
-struct Counting(Cell<u32>);
-
-impl Engine for Counting {
-    fn checks(&self, algorithm: Algorithm) -> bool {
-        HostStandIn.checks(algorithm)
-    }
-
-    fn is_valid(
-        &self,
-        algorithm: Algorithm,
-        key: &PublicKey,
-        text: &[u8],
-        signature: &[u8],
-    ) -> bool {
-        self.0.set(self.0.get() + 1);
-        HostStandIn.is_valid(algorithm, key, text, signature)
-    }
-}
 
 /// A worker that has the gateway to itself.
 struct Nobody;
@@ -111,7 +86,7 @@ impl Run {
     }
 
     fn checked(&self) -> u32 {
-        self.engine.0.get()
+        self.engine.checked()
     }
 }
 

@@ -1,7 +1,10 @@
 //! Requests as the gateway would hand them to the filter.
 
+use std::cell::Cell;
+
 use identity_filter::cache::TokenCache;
 use identity_filter::config::Config;
+use identity_filter::confirmation::Connection;
 use identity_filter::decision::Denial;
 use identity_filter::gate::{self, Context, Outcome};
 use identity_filter::headers::Headers;
@@ -66,6 +69,22 @@ pub(crate) struct Worker {
     throttle: Throttle,
     pub(crate) now: UnixTime,
     pub(crate) source: &'static str,
+    pub(crate) connection: Handed,
+}
+
+/// What the front hands over about the client's certificate.
+#[derive(Debug, Default)]
+pub(crate) struct Handed {
+    pub(crate) thumbprint: Option<String>,
+    /// How often it was asked for.
+    pub(crate) asked: Cell<u32>,
+}
+
+impl Connection for Handed {
+    fn certificate_sha256(&self) -> Option<String> {
+        self.asked.set(self.asked.get() + 1);
+        self.thumbprint.clone()
+    }
 }
 
 impl Worker {
@@ -75,6 +94,7 @@ impl Worker {
             throttle: Throttle::new(config.limits.failures, 1),
             now: UnixTime::from_millis(NOW * 1000 + 123),
             source: "192.0.2.1:5",
+            connection: Handed::default(),
         }
     }
 
@@ -90,6 +110,7 @@ impl Worker {
             decision_id: "d-1".into(),
             connection_id: Some("c-1".into()),
             source: Some(self.source.into()),
+            connection: &self.connection,
             keyring,
             engine,
             cache: &mut self.cache,

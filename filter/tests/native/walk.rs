@@ -315,7 +315,7 @@ fn the_record_tells_who_what_and_why_and_never_the_token() {
         "type": "audit", "time": "2027-01-15T08:00:00.123Z", "decision": "allow", "decision_id": "d-1",
         "connection_id": "c-1", "request_id": "r-1", "source": "192.0.2.1:5", "provider": "okta",
         "subject": "https://id.test#alice", "workload": "spiffe://cluster.local/ns/people/sa/alice",
-        "roles": ["reader"], "namespace": "orders", "identity": "people", "grants": ["claimed"],
+        "roles": ["reader"], "certificate_bound": false, "namespace": "orders", "identity": "people", "grants": ["claimed"],
         "rule": "read", "method": "GET", "host": "api.test", "path": "/orders/7", "status": null, "reason": null
     });
     assert_eq!(record, want);
