@@ -1,5 +1,6 @@
 // The OpenID provider of the demo and of the end-to-end tests: the certified `oidc-provider`, told by one JSON file
-// who its people are and which keys it signs with. It hands out JWT access tokens (RFC 9068) by client credentials.
+// who its people are and which keys it signs with. It hands out JWT access tokens (RFC 9068) by client credentials, to
+// some people only such as are bound to the certificate that they show (RFC 8705).
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -15,13 +16,14 @@ function signingKey({ kid, alg, file }) {
 }
 
 /** People take tokens by client credentials: the client's name becomes the token's `sub`. */
-function client({ id, secret }) {
+function client({ id, secret, bound }) {
   return {
     client_id: id,
     client_secret: secret,
     grant_types: ['client_credentials'],
     redirect_uris: [],
     response_types: [],
+    tls_client_certificate_bound_access_tokens: bound,
   };
 }
 
@@ -44,6 +46,11 @@ const provider = new Provider(settings.issuer, {
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
+    mTLS: {
+      enabled: true,
+      certificateBoundAccessTokens: true,
+      getCertificate: ({ socket }) => (socket.authorized ? socket.getPeerX509Certificate() : undefined),
+    },
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo: (_ctx, resource, { clientId }) => ({
@@ -58,5 +65,12 @@ const provider = new Provider(settings.issuer, {
   ttl: { ClientCredentials: settings.token_lifetime_seconds },
 });
 
-const tls = { key: readFileSync(settings.tls.key), cert: readFileSync(settings.tls.certificate) };
+const tls = {
+  key: readFileSync(settings.tls.key),
+  cert: readFileSync(settings.tls.certificate),
+  // A certificate may be shown; one that does not verify counts as none.
+  ca: readFileSync(settings.tls.client_ca),
+  requestCert: true,
+  rejectUnauthorized: false,
+};
 createServer(tls, provider.callback()).listen(settings.port, '127.0.0.1');

@@ -5,6 +5,7 @@
 //! order of [`CHAPTERS`]: the first one starts the OpenID provider, the last one ends the front.
 
 pub mod attribution;
+pub mod binding;
 pub mod failures;
 pub mod gateway_door;
 pub mod key_set;
@@ -122,6 +123,7 @@ const SHOWN_CHARS: usize = 300;
 pub const CHAPTERS: &[&Chapter] = &[
     &key_set::CHAPTER,
     &tokens::CHAPTER,
+    &binding::CHAPTER,
     &roles::CHAPTER,
     &malformed::CHAPTER,
     &transport::CHAPTER,

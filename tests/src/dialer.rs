@@ -4,7 +4,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -36,6 +36,7 @@ pub struct Dialer {
     protocols: Vec<Vec<u8>>,
     trust: Trust,
     identity: Option<Identity>,
+    sessions: Option<Arc<OnceLock<Arc<ClientConfig>>>>,
 }
 
 /// What the peer's certificate is held against.
@@ -69,6 +70,7 @@ impl Dialer {
             protocols: Vec::new(),
             trust,
             identity: None,
+            sessions: None,
         }
     }
 
@@ -110,6 +112,13 @@ impl Dialer {
         self
     }
 
+    /// Resumes the TLS session of its last connection where it can.
+    #[must_use]
+    pub fn resuming(mut self) -> Self {
+        self.sessions = Some(Arc::default());
+        self
+    }
+
     /// The peer's address.
     #[must_use]
     pub fn target(&self) -> SocketAddr {
@@ -130,9 +139,9 @@ impl Dialer {
     /// [`HarnessError::Connection`]; see [`alert`] for how the peer refused.
     pub async fn connect_tls(&self) -> Result<TlsStream<TcpStream>, HarnessError> {
         within_limit(self.target, async {
-            let config = self.tls_config().map_err(io::Error::other)?;
+            let config = self.shared_tls_config().map_err(io::Error::other)?;
             let stream = self.tcp().await?;
-            TlsConnector::from(Arc::new(config))
+            TlsConnector::from(config)
                 .connect(self.server_name.clone(), stream)
                 .await
         })
@@ -152,6 +161,18 @@ impl Dialer {
         stream.set_nodelay(true)?;
         stream.write_all(&self.first_bytes).await?;
         Ok(stream)
+    }
+
+    /// A configuration holds its sessions: one that is made anew has none to resume.
+    fn shared_tls_config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
+        let Some(sessions) = &self.sessions else {
+            return self.tls_config().map(Arc::new);
+        };
+        if let Some(config) = sessions.get() {
+            return Ok(config.clone());
+        }
+        let config = Arc::new(self.tls_config()?);
+        Ok(sessions.get_or_init(|| config).clone())
     }
 
     fn tls_config(&self) -> Result<ClientConfig, rustls::Error> {

@@ -193,7 +193,12 @@ fn proxy_protocol() -> Value {
             "@type": format!("{LISTENER_FILTERS}.proxy_protocol.v3.ProxyProtocol"),
             "disallowed_versions": ["V1"],
             "tlv_location": "FILTER_STATE",
-            "rules": [keep(0x05, "unique_id"), keep(0x02, "authority"), keep(0xE0, "spiffe_id")],
+            "rules": [
+                keep(0x05, "unique_id"),
+                keep(0x02, "authority"),
+                keep(0xE0, "spiffe_id"),
+                keep(0xE1, "certificate_sha256"),
+            ],
         },
     })
 }

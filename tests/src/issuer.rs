@@ -29,6 +29,7 @@ pub struct Person {
     pub name: &'static str,
     groups: &'static [&'static str],
     algorithm: &'static str,
+    is_bound: bool,
 }
 
 /// Administrator of the namespace `payments`.
@@ -36,18 +37,30 @@ pub const ALICE: Person = Person {
     name: "alice",
     groups: &["staff", "payments-admins"],
     algorithm: "RS256",
+    is_bound: false,
 };
 /// Known to the issuer, in no group that gives a role.
 pub const BOB: Person = Person {
     name: "bob",
     groups: &["staff"],
     algorithm: "RS256",
+    is_bound: false,
 };
 /// Administrator of the namespace `orders`; her tokens are signed by ES256.
 pub const CAROL: Person = Person {
     name: "carol",
     groups: &["staff", "orders-admins"],
     algorithm: "ES256",
+    is_bound: false,
+};
+
+/// Administrator of the namespace `payments`; his tokens are bound to the certificate that he shows
+/// to the issuer (RFC 8705).
+pub const DAVE: Person = Person {
+    name: "dave",
+    groups: &["staff", "payments-admins"],
+    algorithm: "RS256",
+    is_bound: true,
 };
 
 /// The provider: its address is fixed from the start, so that it can be started later or again.
@@ -57,6 +70,7 @@ pub struct Issuer {
     address: SocketAddr,
     root: CertificateDer<'static>,
     server: Identity,
+    clients: PathBuf,
     settings: PathBuf,
     rsa: SigningKey,
     ec: SigningKey,
@@ -73,6 +87,7 @@ impl Issuer {
             address: ports::free()?,
             root: pki.provider.root(),
             server: pki.issuer.clone(),
+            clients: pki.partners.certificate().clone(),
             settings: folder.file(SETTINGS),
             rsa: SigningKey::rs256("rsa-1")?,
             ec: SigningKey::es256("ec-1")?,
@@ -97,18 +112,23 @@ impl Issuer {
             let file = folder.write_secret(&format!("issuer-{}.key", key.id()), key.private_pem());
             file.map(|file| json!({ "kid": key.id(), "alg": key.algorithm(), "file": file }))
         });
-        let people = [ALICE, BOB, CAROL].map(|person| {
+        let people = [ALICE, BOB, CAROL, DAVE].map(|person| {
             json!({
                 "id": person.name,
                 "secret": secret_of(person),
                 "algorithm": person.algorithm,
+                "bound": person.is_bound,
                 "claims": { "groups": person.groups },
             })
         });
         let settings = json!({
             "issuer": self.url(),
             "port": self.address.port(),
-            "tls": { "certificate": self.server.certificate, "key": self.server.private_key },
+            "tls": {
+                "certificate": self.server.certificate,
+                "key": self.server.private_key,
+                "client_ca": self.clients,
+            },
             "cookie_key": "no browser comes here",
             "keys": keys.into_iter().collect::<Result<Vec<Value>, HarnessError>>()?,
             "people": people,
@@ -184,12 +204,29 @@ impl Issuer {
     /// # Errors
     /// [`HarnessError::Answer`] if the provider refuses.
     pub async fn token(&self, person: Person) -> Result<String, HarnessError> {
+        self.token_by(&self.dialer(), person).await
+    }
+
+    /// The same, asked for by whoever shows this certificate: some people get no other token.
+    ///
+    /// # Errors
+    /// [`HarnessError::Answer`] if the provider refuses.
+    pub async fn token_bound_to(
+        &self,
+        person: Person,
+        identity: &Identity,
+    ) -> Result<String, HarnessError> {
+        self.token_by(&self.dialer().as_identity(identity), person)
+            .await
+    }
+
+    async fn token_by(&self, dialer: &Dialer, person: Person) -> Result<String, HarnessError> {
         let form = "grant_type=client_credentials&resource=api%3A%2F%2Forders";
         let credentials = STANDARD.encode(format!("{}:{}", person.name, secret_of(person)));
         let ask = Ask::post(&self.authority(), "/token", Full::from(form))
             .header("authorization", format!("Basic {credentials}"))
             .header("content-type", "application/x-www-form-urlencoded");
-        let reply = Exchange::open(&self.dialer()).await?.send(ask).await?;
+        let reply = Exchange::open(dialer).await?.send(ask).await?;
         let token = reply.json()["access_token"].as_str().map(str::to_owned);
         token.ok_or_else(|| HarnessError::Answer {
             peer: self.url(),

@@ -4,6 +4,8 @@
 
 use std::{fs, path::PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
@@ -20,6 +22,8 @@ pub const GATEWAY: &str = "spiffe://cluster.local/ns/istio-ingress/sa/gateway";
 pub const STRANGER: &str = "spiffe://cluster.local/ns/orders/sa/stranger";
 /// A downstream that brings a certificate.
 pub const PARTNER: &str = "spiffe://partners.example/ns/shop/sa/till";
+/// Another one; its certificate holds a host name and no SPIFFE id.
+pub const RIVAL: &str = "till.rivals.example";
 
 /// A certificate with its key, as files.
 #[derive(Debug, Clone)]
@@ -42,6 +46,15 @@ impl Identity {
     )]
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         vec![CertificateDer::from_pem_file(&self.certificate).unwrap()]
+    }
+
+    /// The certificate's SHA-256 digest as tokens write it (RFC 8705 section 3.1).
+    ///
+    /// # Panics
+    /// If the file that the harness wrote itself is gone.
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.chain()[0]))
     }
 
     /// The private key as rustls takes it.
@@ -168,6 +181,8 @@ pub struct Pki {
     pub issuer: Identity,
     /// A downstream with a certificate.
     pub partner: Identity,
+    /// A downstream with another one, as good at the front.
+    pub rival: Identity,
 }
 
 impl Pki {
@@ -191,6 +206,7 @@ impl Pki {
             stranger: mesh.issue("stranger", &[STRANGER], folder)?,
             issuer: provider.issue("issuer", &["localhost", "127.0.0.1"], folder)?,
             partner: partners.issue("partner", &[PARTNER], folder)?,
+            rival: partners.issue("rival", &[RIVAL], folder)?,
             edge,
             mesh,
             provider,

@@ -134,6 +134,8 @@ pub const SSL: u8 = 0x20;
 pub const SSL_VERSION: u8 = 0x21;
 /// Ours (hand-over contract): the SPIFFE id of the downstream's certificate.
 pub const SPIFFE_ID: u8 = 0xE0;
+/// Ours: the SHA-256 digest of that certificate, in base64url.
+pub const CERTIFICATE_SHA256: u8 = 0xE1;
 
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 const VERSION_2_PROXY: u8 = 0x21;

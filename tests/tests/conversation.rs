@@ -8,8 +8,8 @@
 
 use e2e::{
     conversation::{
-        CHAPTERS, Chapter, attribution, failures, gateway_door, key_set, malformed, roles, tokens,
-        transport,
+        CHAPTERS, Chapter, attribution, binding, failures, gateway_door, key_set, malformed, roles,
+        tokens, transport,
     },
     mesh::{Mesh, Setup},
 };
@@ -22,6 +22,11 @@ async fn without_keys_nothing_is_taken_on_trust() {
 #[tokio::test]
 async fn good_tokens_pass_and_no_others() {
     holds(&tokens::CHAPTER).await;
+}
+
+#[tokio::test]
+async fn bound_tokens_are_good_in_one_hand_only() {
+    holds(&binding::CHAPTER).await;
 }
 
 #[tokio::test]

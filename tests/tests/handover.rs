@@ -16,10 +16,13 @@ use e2e::{
     mesh::LOG_LIMIT,
     pki::{PARTNER, Pki},
     ports,
-    proxy_protocol::{ALPN, AUTHORITY, CRC32C, SPIFFE_ID, SSL, SSL_VERSION, UNIQUE_ID, tlvs},
+    proxy_protocol::{
+        ALPN, AUTHORITY, CERTIFICATE_SHA256, CRC32C, SPIFFE_ID, SSL, SSL_VERSION, UNIQUE_ID, tlvs,
+    },
     receiver::{Received, Receiver},
     run_folder::RunFolder,
 };
+use rustls::HandshakeKind;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -65,19 +68,65 @@ async fn the_header_says_what_the_front_established_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_verified_certificate_is_handed_over_by_its_spiffe_id() {
+async fn a_verified_certificate_is_handed_over_by_its_spiffe_id_and_digest() {
     let stage = Stage::set().await;
     let (_downstream, received) = stage
         .connect(&stage.dialer().as_identity(&stage.pki.partner))
         .await;
     let header = &received.header;
     assert_eq!(header.text(SPIFFE_ID), Some(PARTNER));
+    let thumbprint = stage.pki.partner.thumbprint();
+    assert_eq!(thumbprint.len(), 43);
+    assert_eq!(header.text(CERTIFICATE_SHA256), Some(thumbprint.as_str()));
     let ssl = header.tlv(SSL).unwrap();
     assert_eq!(
         ssl[0] & (OVER_TLS | WITH_CERTIFICATE),
         OVER_TLS | WITH_CERTIFICATE
     );
     assert_eq!(ssl[1..5], [0; 4], "verified");
+}
+
+#[tokio::test]
+async fn a_certificate_without_a_spiffe_id_is_handed_over_by_its_digest() {
+    let stage = Stage::set().await;
+    let (_downstream, received) = stage
+        .connect(&stage.dialer().as_identity(&stage.pki.rival))
+        .await;
+    let header = &received.header;
+    assert_eq!(header.text(SPIFFE_ID), None);
+    assert_eq!(
+        header.text(CERTIFICATE_SHA256),
+        Some(stage.pki.rival.thumbprint().as_str())
+    );
+}
+
+/// The certificate is not shown again, and is still the downstream's.
+#[tokio::test]
+async fn a_resumed_session_hands_over_the_same_certificate() {
+    let stage = Stage::set().await;
+    let dialer = stage.dialer().as_identity(&stage.pki.partner).resuming();
+    let (mut first, mut received) = stage.connect(&dialer).await;
+    // The tickets come before the first byte of the gateway.
+    received.tls.write_all(b"!").await.unwrap();
+    received.tls.flush().await.unwrap();
+    first.read_u8().await.unwrap();
+    let (second, received) = stage.connect(&dialer).await;
+    assert_eq!(
+        second.get_ref().1.handshake_kind(),
+        Some(HandshakeKind::Resumed)
+    );
+    let header = &received.header;
+    assert_eq!(header.text(SPIFFE_ID), Some(PARTNER));
+    assert_eq!(
+        header.text(CERTIFICATE_SHA256),
+        Some(stage.pki.partner.thumbprint().as_str())
+    );
+    let ssl = header.tlv(SSL).unwrap();
+    assert_eq!(
+        ssl[0] & WITH_CERTIFICATE,
+        0,
+        "in an earlier connection of the session"
+    );
 }
 
 #[tokio::test]
@@ -163,7 +212,9 @@ async fn haproxy_reads_the_same_from_the_header() {
         .await
         .unwrap();
     for protocol in ["h2", "http/1.1"] {
+        // With all that a header can hold.
         let dialer = Dialer::public(front.address(), "api.example.com", pki.edge.root())
+            .as_identity(&pki.partner)
             .speaking(&[protocol]);
         let mut exchange = Exchange::open(&dialer).await.unwrap();
         let reply = exchange
