@@ -38,6 +38,9 @@ pub(crate) struct Record {
     pub(crate) bytes_up: u64,
     /// The same from the endpoint to the downstream.
     pub(crate) bytes_down: u64,
+    /// Of both, what the kernel moved by splice(2); not in the line.
+    #[serde(skip)]
+    pub(crate) bytes_spliced: u64,
     pub(crate) duration_ms: u64,
     pub(crate) termination: &'static str,
     /// What went wrong, for the operator; `null` if nothing did.
@@ -70,6 +73,7 @@ impl Record {
             attempts: 0,
             bytes_up: 0,
             bytes_down: 0,
+            bytes_spliced: 0,
             duration_ms: 0,
             termination: "",
             error: None,

@@ -38,6 +38,13 @@ pub(crate) enum ServerNamePolicy {
     Fixed(ServerName<'static>),
 }
 
+/// The front's own TLS towards the endpoints.
+#[derive(Debug)]
+pub(crate) struct UpstreamTls {
+    pub(crate) server_name: ServerNamePolicy,
+    pub(crate) config: Arc<ClientConfig>,
+}
+
 /// A validated cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -45,8 +52,8 @@ pub(crate) struct Cluster {
     pub(crate) endpoints: Vec<EndpointAddr>,
     pub(crate) balancer: RoundRobin,
     pub(crate) proxy_protocol: ProxyProtocol,
-    pub(crate) server_name: ServerNamePolicy,
-    pub(crate) tls: Arc<ClientConfig>,
+    /// `None`: the downstream's own TLS goes to the endpoints.
+    pub(crate) tls: Option<UpstreamTls>,
     /// For one attempt: TCP connect, and again for the TLS handshake.
     pub(crate) connect_timeout: Duration,
     /// Endpoints tried for one downstream connection; at least 1.

@@ -9,6 +9,7 @@ mod document;
 mod error;
 mod files;
 mod listener;
+mod timeouts;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use rustls::crypto::CryptoProvider;
 
 pub use self::error::ConfigError;
 pub(crate) use self::listener::Listener;
+pub(crate) use self::timeouts::Timeouts;
 use crate::cluster::Cluster;
 
 /// A validated configuration.

@@ -1,32 +1,66 @@
 //! The life of one connection: accept, TLS, route, dial with the PROXY header, relay, log.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::access_log::Record;
+use crate::buffer::Buffer;
 use crate::cluster::{Cluster, ProxyProtocol};
+use crate::config::Timeouts;
 use crate::drain::Drain;
 use crate::leg::{Leg, LegError};
 use crate::metrics::{Ended, OfListener};
 use crate::proxy_protocol::{self, CertificateFacts, Facts, HeaderTooLong, TlsFacts};
-use crate::relay::{self, End, Side, Traffic};
+use crate::relay::{self, Deadlines, End, Expired, Side, Traffic};
 use crate::shared::Shared;
+use crate::tls::alert;
 use crate::tls::certificate::{Names, thumbprint};
-use crate::tls::session::{Hello, Session, SessionFacts};
+use crate::tls::session::{Session, SessionFacts};
 use crate::upstream::{self, Attempts, Wish};
 
-/// A fatal alert `unrecognized_name` in clear (RFC 8446 section 5.1, RFC 6066 section 3): the
-/// answer to a ClientHello that no route is for.
-const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
+mod pass_through;
 
 /// How a connection ended, for the access log and the metrics.
 #[derive(Debug)]
 struct Termination {
     label: &'static str,
     error: Option<String>,
+}
+
+impl From<End> for Termination {
+    fn from(end: End) -> Self {
+        match end {
+            End::Closed => Self::plain("closed"),
+            End::Expired(Expired::Idle) => Self::plain("idle_timeout"),
+            End::Expired(Expired::HalfClosed) => Self::plain("half_closed_timeout"),
+            End::Expired(Expired::Aged { .. }) => Self::plain("max_age"),
+            End::Cut { by, error } => {
+                let label = match (by, &error) {
+                    (Side::Downstream, None) => "downstream_truncated",
+                    (Side::Downstream, Some(_)) => "downstream_reset",
+                    (Side::Upstream, None) => "upstream_truncated",
+                    (Side::Upstream, Some(_)) => "upstream_reset",
+                };
+                Self {
+                    label,
+                    error: error.map(|error| error.to_string()),
+                }
+            }
+            End::Broken {
+                by: Side::Downstream,
+                error,
+            } => Self::because("downstream_protocol_error", &error),
+            End::Broken {
+                by: Side::Upstream,
+                error,
+            } => Self::because("upstream_protocol_error", &error),
+        }
+    }
 }
 
 impl Termination {
@@ -45,20 +79,23 @@ impl Termination {
 /// Serves one accepted connection to its end and writes its line in the access log.
 pub(crate) async fn serve(socket: TcpStream, peer: SocketAddr, shared: &Shared, mut drain: Drain) {
     let start = Instant::now();
+    let id = Uuid::now_v7();
+    let deadlines = deadlines(&shared.listener.timeouts, start, id);
     let mut record = Record::new(
-        Uuid::now_v7().to_string(),
+        id.to_string(),
         shared.listener.name.clone(),
         peer,
         socket.local_addr().unwrap_or(shared.listener.bind),
     );
     let mut traffic = Traffic::default();
     let termination = tokio::select! {
-        termination = relay_connection(socket, shared, &mut record, &mut traffic) => termination,
+        termination = relay_connection(socket, start, deadlines, shared, &mut record, &mut traffic) => termination,
         () = drain.forced() => Termination::plain("drained"),
     };
     record.time = humantime::format_rfc3339_millis(crate::clock::now()).to_string();
     record.bytes_up = traffic.up;
     record.bytes_down = traffic.down;
+    record.bytes_spliced = traffic.spliced;
     record.duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     record.termination = termination.label;
     record.error = termination.error;
@@ -85,6 +122,10 @@ fn account(shared: &Shared, record: &Record) {
         .bytes_down
         .get_or_create(&listener)
         .inc_by(record.bytes_down);
+    metrics
+        .bytes_spliced
+        .get_or_create(&listener)
+        .inc_by(record.bytes_spliced);
     let ended = Ended {
         listener: listener.listener,
         termination: record.termination,
@@ -100,15 +141,39 @@ fn account(shared: &Shared, record: &Record) {
 }
 
 async fn relay_connection(
-    socket: TcpStream,
+    mut socket: TcpStream,
+    start: Instant,
+    deadlines: Deadlines,
     shared: &Shared,
     record: &mut Record,
     traffic: &mut Traffic,
 ) -> Termination {
-    let mut downstream = match handshake(socket, shared, record).await {
+    let listener = &shared.listener;
+    let Ok(permit) = shared.handshakes.try_acquire() else {
+        return Termination::plain("handshake_limit");
+    };
+    let mut read = Buffer::default();
+    if listener.routes.passes_through() {
+        match pass_through::read_hello(&mut socket, start, &mut read, listener, record).await {
+            Ok(None) => {}
+            Ok(Some(target)) => {
+                drop(permit);
+                return pass_through::serve(
+                    socket, read, target, deadlines, shared, record, traffic,
+                )
+                .await;
+            }
+            Err(termination) => return termination,
+        }
+    }
+    let Some(tls) = &listener.tls else {
+        return Termination::plain("no_route");
+    };
+    let mut downstream = match handshake(socket, start, read, tls, shared, record).await {
         Ok(leg) => leg,
         Err(termination) => return termination,
     };
+    drop(permit);
     let facts = downstream.session.facts();
     let certificate = downstream
         .session
@@ -118,9 +183,8 @@ async fn relay_connection(
     let thumbprint = certificate.map(thumbprint);
     describe(record, &facts, names.as_ref());
 
-    let server_name = downstream.session.hello().server_name().map(str::to_owned);
-    let picked = shared.listener.routes.pick(server_name.as_deref());
-    let Some(cluster) = picked.and_then(|index| shared.clusters.get(index.0)) else {
+    let target = downstream.session.hello().and_then(|hello| hello.target);
+    let Some(cluster) = target.and_then(|target| shared.clusters.get(target.cluster.0)) else {
         return Termination::plain("no_route");
     };
     record.cluster = Some(cluster.name.clone());
@@ -129,6 +193,7 @@ async fn relay_connection(
         Ok(header) => header,
         Err(error) => return Termination::because("header_too_long", &error),
     };
+    let server_name = record.sni.clone();
     let wish = Wish {
         header: &header,
         server_name: server_name.as_deref(),
@@ -140,72 +205,70 @@ async fn relay_connection(
     record.endpoint = attempts.endpoint;
     let Some(leg) = dialled else {
         // The downstream gets no close_notify: nothing was answered, so nothing ended well.
-        let _ = timeout(shared.listener.handshake_timeout, downstream.give_up()).await;
-        return attempts.error.map_or_else(
-            || Termination::plain("no_endpoint"),
-            |error| Termination::because("no_endpoint", &error),
-        );
+        let _ = timeout(listener.timeouts.handshake, downstream.give_up()).await;
+        return no_endpoint(attempts);
     };
-    match relay::relay(downstream, leg, shared.listener.idle_timeout, traffic).await {
-        End::Closed => Termination::plain("closed"),
-        End::Idle => Termination::plain("idle_timeout"),
-        End::Cut { by, error } => {
-            let label = match (by, &error) {
-                (Side::Downstream, None) => "downstream_truncated",
-                (Side::Downstream, Some(_)) => "downstream_reset",
-                (Side::Upstream, None) => "upstream_truncated",
-                (Side::Upstream, Some(_)) => "upstream_reset",
-            };
-            Termination {
-                label,
-                error: error.map(|error| error.to_string()),
-            }
-        }
-        End::Broken {
-            by: Side::Downstream,
-            error,
-        } => Termination::because("downstream_protocol_error", &error),
-        End::Broken {
-            by: Side::Upstream,
-            error,
-        } => Termination::because("upstream_protocol_error", &error),
-    }
+    relay::relay(downstream, leg, deadlines, traffic)
+        .await
+        .into()
 }
 
-/// The downstream's TLS handshake, within its limits.
+fn no_endpoint(attempts: Attempts) -> Termination {
+    attempts.error.map_or_else(
+        || Termination::plain("no_endpoint"),
+        |error| Termination::because("no_endpoint", &error),
+    )
+}
+
+/// The downstream's TLS handshake; `read` is what has been read of it already.
 async fn handshake(
     socket: TcpStream,
+    start: Instant,
+    read: Buffer,
+    tls: &Arc<ServerConfig>,
     shared: &Shared,
     record: &mut Record,
 ) -> Result<Leg, Termination> {
     let listener = &shared.listener;
-    let Ok(_permit) = shared.handshakes.try_acquire() else {
-        return Err(Termination::plain("handshake_limit"));
-    };
-    let session = Session::downstream(listener.tls.clone())
+    let session = Session::downstream(Arc::clone(tls), read)
         .map_err(|error| Termination::because("handshake_failed", &error))?;
     let mut leg = Leg::new(socket, session);
-    let result = timeout(listener.handshake_timeout, leg.handshake()).await;
+    let timeouts = &listener.timeouts;
+    let result = match timeout_at(start + timeouts.client_hello, leg.read_hello()).await {
+        Err(_elapsed) => return Err(Termination::plain("client_hello_timeout")),
+        Ok(Ok(())) => timeout_at(start + timeouts.handshake, leg.handshake()).await,
+        Ok(failed) => Ok(failed),
+    };
     let hello = leg.session.hello();
-    record.sni = hello.server_name().map(str::to_owned);
+    record.sni = hello.and_then(|hello| hello.server_name.clone());
     let error = match result {
         Ok(Ok(())) => return Ok(leg),
         Err(_elapsed) => return Err(Termination::plain("handshake_timeout")),
         Ok(Err(error)) => error,
     };
-    let unrouted = *hello != Hello::Unread && listener.routes.pick(hello.server_name()).is_none();
-    let termination = if unrouted {
+    let termination = if hello.is_some_and(|hello| hello.target.is_none()) {
         // Nothing was sent yet but rustls' alert, which is a less precise one.
         leg.outgoing.clear();
-        let _ = leg.outgoing.append(&UNRECOGNIZED_NAME);
+        let _ = leg.outgoing.append(&alert::UNRECOGNIZED_NAME);
         Termination::plain("no_route")
-    } else if matches!(error, LegError::Closed) && *hello == Hello::Unread {
+    } else if matches!(error, LegError::Closed) && hello.is_none() {
         Termination::plain("closed_before_hello")
     } else {
         Termination::because("handshake_failed", &error)
     };
-    let _ = timeout(listener.handshake_timeout, leg.give_up()).await;
+    let _ = timeout(listener.timeouts.handshake, leg.give_up()).await;
     Err(termination)
+}
+
+/// What the relay is held to. The connection's id is random at its end, which spreads the ages.
+fn deadlines(timeouts: &Timeouts, start: Instant, id: Uuid) -> Deadlines {
+    let [.., high, low] = *id.as_bytes();
+    let chance = u16::from_be_bytes([high, low]);
+    Deadlines {
+        idle: timeouts.idle,
+        half_closed: timeouts.half_closed,
+        age: timeouts.max_age.map(|age| start + age.of(chance)),
+    }
 }
 
 fn describe(record: &mut Record, facts: &SessionFacts, names: Option<&Names>) {
@@ -220,6 +283,7 @@ fn describe(record: &mut Record, facts: &SessionFacts, names: Option<&Names>) {
     record.client_spiffe_id = names.and_then(Names::spiffe_id).map(str::to_owned);
 }
 
+/// The header in the version that the cluster wants.
 fn header(
     cluster: &Cluster,
     record: &Record,

@@ -44,10 +44,20 @@ impl Leg {
     /// # Errors
     /// On a TLS error the alert has been queued, not sent.
     pub(crate) async fn handshake(&mut self) -> Result<(), LegError> {
+        self.handshake_until(|_session| false).await
+    }
+
+    /// The same as far as the peer's ClientHello has been read.
+    pub(crate) async fn read_hello(&mut self) -> Result<(), LegError> {
+        self.handshake_until(|session| session.hello().is_some())
+            .await
+    }
+
+    async fn handshake_until(&mut self, enough: fn(&Session) -> bool) -> Result<(), LegError> {
         loop {
             let done = self.session.handshake(&mut self.outgoing)?;
             poll_fn(|cx| self.poll_flush(cx)).await?;
-            if done {
+            if done || enough(&self.session) {
                 return Ok(());
             }
             if poll_fn(|cx| self.poll_receive(cx)).await? == 0 {

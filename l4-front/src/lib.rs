@@ -6,12 +6,17 @@
 //! (`upstream`, `proxy_protocol`), bytes are relayed (`relay`), and one line is logged
 //! (`access_log`). `connection` is that story in order.
 //!
-//! Pure, without sockets and clocks: `balancer`, `buffer`, `proxy_protocol`, `route`, `tls`.
+//! Where a route passes TLS through, the ClientHello is only read (`client_hello`) and everything
+//! goes on as it came (`relay::pass_through`, `pipe`).
+//!
+//! Pure, without sockets and clocks: `balancer`, `buffer`, `client_hello`, `proxy_protocol`,
+//! `route`, `tls`.
 
 mod access_log;
 mod admin;
 mod balancer;
 mod buffer;
+mod client_hello;
 mod clock;
 mod cluster;
 mod config;
@@ -20,6 +25,7 @@ mod drain;
 mod leg;
 mod listener;
 mod metrics;
+mod pipe;
 mod proxy_protocol;
 mod relay;
 mod route;

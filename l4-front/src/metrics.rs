@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) accept_errors: Family<OfListener, Counter>,
     pub(crate) bytes_up: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) bytes_down: Family<OfListener, Counter<u64, AtomicU64>>,
+    pub(crate) bytes_spliced: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) attempts: Family<OfAttempt, Counter>,
     pub(crate) access_log_lost: Counter,
 }
@@ -83,6 +84,12 @@ impl Metrics {
             "Data relayed from upstream to downstream, counted when a connection ends",
             Unit::Bytes,
             self.bytes_down.clone(),
+        );
+        registry.register_with_unit(
+            "relayed_spliced",
+            "Of the data relayed both ways, what the kernel moved by splice(2)",
+            Unit::Bytes,
+            self.bytes_spliced.clone(),
         );
         registry.register(
             "upstream_connect_attempts",

@@ -11,8 +11,13 @@ use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::watch::Watch;
+pub(crate) use self::watch::{Deadlines, Expired};
 use crate::leg::{Leg, LegError};
 use crate::tls::session::{Opened, TlsError};
+
+pub(crate) mod pass_through;
+mod watch;
 
 /// How long the downstream may take to read the last bytes while it still sends: closing a socket
 /// with unread input makes the kernel reset the connection, and what it had still to send is lost.
@@ -23,8 +28,8 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) enum End {
     /// Both directions, each by close_notify.
     Closed,
-    /// No byte in either direction for the idle time-out.
-    Idle,
+    /// By the front: a deadline is over.
+    Expired(Expired),
     /// A side went without close_notify: by FIN, or by a reset or another error of its socket.
     Cut { by: Side, error: Option<LegError> },
     /// A side broke the protocol.
@@ -52,6 +57,8 @@ impl Side {
 pub(crate) struct Traffic {
     pub(crate) up: u64,
     pub(crate) down: u64,
+    /// Of both, what the kernel moved by splice(2).
+    pub(crate) spliced: u64,
 }
 
 /// Relays until the end. `traffic` is kept up to date, so that it is true even if the future is
@@ -59,7 +66,7 @@ pub(crate) struct Traffic {
 pub(crate) async fn relay(
     mut downstream: Leg,
     mut upstream: Leg,
-    idle: Duration,
+    deadlines: Deadlines,
     traffic: &mut Traffic,
 ) -> End {
     let mut up = Direction::new(Side::Downstream);
@@ -74,9 +81,9 @@ pub(crate) async fn relay(
         };
     }
 
-    let timer = sleep_until(Instant::now() + idle);
+    let timer = sleep_until(Instant::now());
     tokio::pin!(timer);
-    let mut last_moved = Instant::now();
+    let mut watch = Watch::new(deadlines, timer.as_mut());
     let mut cut = None;
     let end = poll_fn(|cx| {
         loop {
@@ -105,22 +112,17 @@ pub(crate) async fn relay(
             if down.source == Source::Lost {
                 up.state = State::Finished;
             }
-            if up.state == State::Finished && down.state == State::Finished {
-                return Poll::Ready(None);
+            match (up.state == State::Finished, down.state == State::Finished) {
+                (true, true) => return Poll::Ready(None),
+                (true, false) | (false, true) => watch.half_closed(),
+                (false, false) => {}
             }
             if !moved_up && !moved_down {
                 break;
             }
-            last_moved = Instant::now();
+            watch.moved();
         }
-        while timer.as_mut().poll(cx).is_ready() {
-            let deadline = last_moved + idle;
-            if deadline <= Instant::now() {
-                return Poll::Ready(Some(End::Idle));
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
+        watch.poll(cx).map(|what| Some(End::Expired(what)))
     })
     .await;
 
@@ -132,9 +134,16 @@ pub(crate) async fn relay(
             cut.unwrap_or(End::Closed)
         }
         Some(end) => {
+            if matches!(end, End::Expired(Expired::Aged { quiet: true })) {
+                up.close_if_all_is_said(&mut upstream);
+                down.close_if_all_is_said(&mut downstream);
+            }
             // An alert may be queued for the side that broke the protocol.
             let _ = timeout(LINGER, downstream.give_up()).await;
             let _ = timeout(LINGER, upstream.give_up()).await;
+            if matches!(end, End::Expired(Expired::Aged { .. })) {
+                linger(&mut downstream).await;
+            }
             end
         }
     }
@@ -254,6 +263,15 @@ impl Direction {
             State::Finished => {}
         }
         Ok(true)
+    }
+
+    /// For an end that the front chooses. Where something may still be on its way, the end stays
+    /// without close_notify: the peer must not take it for a whole message.
+    fn close_if_all_is_said(&self, to: &mut Leg) {
+        if self.state == State::Open && to.outgoing.is_empty() {
+            // An exhausted session cannot say it; then the peer sees a truncation.
+            let _ = to.session.close(&mut to.outgoing);
+        }
     }
 
     fn end_cleanly(&mut self) {

@@ -4,6 +4,7 @@
 //! the caller owns. It knows nothing of rustls, so that pooled buffers, splice(2) or kernel TLS
 //! can come without a change to the relay.
 
+pub(crate) mod alert;
 pub(crate) mod certificate;
 pub(crate) mod downstream;
 pub(crate) mod session;

@@ -13,7 +13,7 @@ use crate::listener::tune;
 use crate::metrics::{Metrics, OfAttempt};
 use crate::tls::session::Session;
 
-/// What every attempt for one downstream connection has in common.
+/// What every attempt with TLS for one downstream connection has in common.
 pub(crate) struct Wish<'a> {
     /// The PROXY header; may be empty.
     pub(crate) header: &'a [u8],
@@ -43,6 +43,8 @@ pub(crate) enum AttemptError {
     Handshake(#[from] LegError),
     #[error("handshake: not finished in time")]
     HandshakeTimeout,
+    #[error("the cluster has no TLS, and nothing is sent in clear")]
+    NoTls,
     #[error("the server name cannot be forwarded")]
     ServerName,
 }
@@ -56,6 +58,7 @@ impl AttemptError {
             Self::ConnectTimeout => "connect_timeout",
             Self::Handshake(_) => "handshake_failed",
             Self::HandshakeTimeout => "handshake_timeout",
+            Self::NoTls => "no_tls",
             Self::ServerName => "server_name",
         }
     }
@@ -69,23 +72,60 @@ pub(crate) struct Attempts {
     pub(crate) error: Option<AttemptError>,
 }
 
+/// What is opened at an endpoint.
+pub(crate) trait Open: Sync {
+    /// An open connection.
+    type Opened: Send;
+
+    /// One attempt.
+    fn open(
+        &self,
+        cluster: &Cluster,
+        endpoint: EndpointAddr,
+    ) -> impl Future<Output = Result<Self::Opened, AttemptError>> + Send;
+}
+
+/// With TLS, behind the PROXY header.
+impl Open for Wish<'_> {
+    type Opened = Leg;
+
+    async fn open(&self, cluster: &Cluster, endpoint: EndpointAddr) -> Result<Leg, AttemptError> {
+        open_tls(cluster, endpoint, self).await
+    }
+}
+
+/// TCP alone: the downstream's own TLS goes there.
+pub(crate) struct Bare;
+
+impl Open for Bare {
+    type Opened = TcpStream;
+
+    async fn open(
+        &self,
+        cluster: &Cluster,
+        endpoint: EndpointAddr,
+    ) -> Result<TcpStream, AttemptError> {
+        connect(cluster, endpoint).await
+    }
+}
+
 /// Opens a connection to one of the cluster's endpoints; `None` if no attempt succeeded.
 ///
 /// No byte of the downstream's data has been sent when an attempt fails, so the next one loses and
 /// repeats nothing.
-pub(crate) async fn dial(
+pub(crate) async fn dial<O: Open>(
     cluster: &Cluster,
-    wish: &Wish<'_>,
+    wish: &O,
     metrics: &Metrics,
     attempts: &mut Attempts,
-) -> Option<Leg> {
+) -> Option<O::Opened> {
     for endpoint in cluster.attempts() {
         attempts.made += 1;
         attempts.endpoint = Some(endpoint.0);
-        let result = attempt(cluster, endpoint, wish).await;
+        let result = wish.open(cluster, endpoint).await;
         let label = result
             .as_ref()
-            .map_or_else(AttemptError::label, |_leg| "connected");
+            .map_or_else(AttemptError::label, |_opened| "connected");
         let labels = OfAttempt {
             cluster: cluster.name.clone(),
             endpoint: endpoint.0.to_string(),
@@ -93,19 +133,29 @@ pub(crate) async fn dial(
         };
         metrics.attempts.get_or_create(&labels).inc();
         match result {
-            Ok(leg) => return Some(leg),
+            Ok(opened) => return Some(opened),
             Err(error) => attempts.error = Some(error),
         }
     }
     None
 }
 
-async fn attempt(
+async fn connect(cluster: &Cluster, endpoint: EndpointAddr) -> Result<TcpStream, AttemptError> {
+    let socket = timeout(cluster.connect_timeout, TcpStream::connect(endpoint.0))
+        .await
+        .map_err(|_elapsed| AttemptError::ConnectTimeout)?
+        .map_err(AttemptError::Connect)?;
+    tune(&socket);
+    Ok(socket)
+}
+
+async fn open_tls(
     cluster: &Cluster,
     endpoint: EndpointAddr,
     wish: &Wish<'_>,
 ) -> Result<Leg, AttemptError> {
-    let name = match (&cluster.server_name, wish.server_name) {
+    let tls = cluster.tls.as_ref().ok_or(AttemptError::NoTls)?;
+    let name = match (&tls.server_name, wish.server_name) {
         (ServerNamePolicy::Fixed(name), _) => name.clone(),
         (ServerNamePolicy::Forward, Some(name)) => {
             ServerName::try_from(name.to_owned()).map_err(|_invalid| AttemptError::ServerName)?
@@ -114,13 +164,9 @@ async fn attempt(
         // was received.
         (ServerNamePolicy::Forward, None) => ServerName::from(endpoint.0.ip()),
     };
-    let socket = timeout(cluster.connect_timeout, TcpStream::connect(endpoint.0))
-        .await
-        .map_err(|_elapsed| AttemptError::ConnectTimeout)?
-        .map_err(AttemptError::Connect)?;
-    tune(&socket);
+    let socket = connect(cluster, endpoint).await?;
     let session =
-        Session::upstream(Arc::clone(&cluster.tls), name, wish.alpn).map_err(LegError::from)?;
+        Session::upstream(Arc::clone(&tls.config), name, wish.alpn).map_err(LegError::from)?;
     let mut leg = Leg::new(socket, session);
     if !leg.outgoing.append(wish.header) {
         return Err(LegError::from(crate::tls::session::TlsError::OutputFull).into());

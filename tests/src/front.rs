@@ -84,6 +84,19 @@ impl Front {
         self.admin
     }
 
+    /// A counter or gauge by its name and labels, as `/metrics` shows it now; 0 if it is not there
+    /// yet.
+    ///
+    /// # Errors
+    /// [`HarnessError::Connection`] or [`HarnessError::Http`].
+    pub async fn metric(&self, name: &str) -> Result<u64, HarnessError> {
+        let mut exchange = Exchange::open_clear(self.admin).await?;
+        let ask = Ask::get(&self.admin.to_string(), "/metrics");
+        let text = exchange.send(ask).await?.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        Ok(line.and_then(|rest| rest.trim().parse().ok()).unwrap_or(0))
+    }
+
     /// The access log so far: one object for each connection that has ended.
     #[must_use]
     pub fn access_log(&self) -> Vec<Value> {

@@ -6,6 +6,7 @@
 //! demo and the end-to-end tests speak the same conversation. The harness knows the product only
 //! from outside: by its configuration files, its ports and its logs.
 
+pub mod client_hello;
 pub mod clock;
 pub mod conversation;
 pub mod deadline;

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use e2e::{
+    client_hello::client_hello,
     deadline::eventually,
     dialer::Dialer,
     error::HarnessError,
@@ -130,15 +131,67 @@ async fn a_connection_that_speaks_now_and_then_outlives_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn a_downstream_that_says_nothing_is_ended_after_the_handshake_timeout() {
-    let edit = |config: String| config.replace("handshake_seconds: 10", "handshake_seconds: 1");
+async fn a_downstream_that_stops_in_its_handshake_is_ended_in_time() {
+    let hello = client_hello("api.example.com");
+    for (name, said, termination) in [
+        ("nothing", &hello[..0], "client_hello_timeout"),
+        ("half a ClientHello", &hello[..100], "client_hello_timeout"),
+        ("a ClientHello", &hello, "handshake_timeout"),
+    ] {
+        let edit = |config: String| config.replace("handshake_seconds: 10", "handshake_seconds: 1");
+        let stage = Stage::set_with(edit).await;
+        let mut silent = stage.dialer().connect().await.unwrap();
+        silent.write_all(said).await.unwrap();
+        let mut heard = Vec::new();
+        let _how = timeout(LIMIT, silent.read_to_end(&mut heard))
+            .await
+            .unwrap();
+        assert_eq!(stage.ended().await["termination"], termination, "{name}");
+    }
+}
+
+/// Such a downstream comes back, and gets an endpoint of that day.
+#[tokio::test]
+async fn a_connection_past_its_age_ends_cleanly_when_nothing_is_on_its_way() {
+    let edit = |config: String| {
+        config.replace(
+            "idle_seconds: 300",
+            "idle_seconds: 300, max_age_seconds: 10",
+        )
+    };
     let stage = Stage::set_with(edit).await;
-    let mut silent = stage.dialer().connect().await.unwrap();
+    let (mut downstream, mut upstream) = stage.connect().await;
+    let start = Instant::now();
     let mut heard = Vec::new();
-    let _how = timeout(LIMIT, silent.read_to_end(&mut heard))
+    let end = timeout(2 * LIMIT, downstream.read_to_end(&mut heard)).await;
+    assert_eq!(end.unwrap().unwrap(), 0, "close_notify");
+    assert!(
+        start.elapsed() > Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(upstream.tls.read_to_end(&mut heard).await.unwrap(), 0);
+    drop(downstream);
+    assert_eq!(stage.ended().await["termination"], "max_age");
+}
+
+#[tokio::test]
+async fn a_half_closed_connection_has_less_time() {
+    let edit = |config: String| {
+        config.replace(
+            "idle_seconds: 300",
+            "idle_seconds: 300, half_closed_seconds: 1",
+        )
+    };
+    let stage = Stage::set_with(edit).await;
+    let (mut downstream, mut upstream) = stage.connect().await;
+    downstream.shutdown().await.unwrap();
+    assert_eq!(upstream.tls.read(&mut [0]).await.unwrap(), 0);
+    let mut heard = Vec::new();
+    let _how = timeout(LIMIT, downstream.read_to_end(&mut heard))
         .await
         .unwrap();
-    assert_eq!(stage.ended().await["termination"], "handshake_timeout");
+    assert_eq!(stage.ended().await["termination"], "half_closed_timeout");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::checks::{bounded, once, seconds, unsupported};
 use super::document::{self, Balance, CertificateFiles};
 use super::{ConfigError, files};
 use crate::balancer::RoundRobin;
-use crate::cluster::{Cluster, EndpointAddr, ProxyProtocol, ServerNamePolicy};
+use crate::cluster::{Cluster, EndpointAddr, ProxyProtocol, ServerNamePolicy, UpstreamTls};
 use crate::tls::upstream;
 
 /// Checks one cluster; `at` is its path in the document.
@@ -55,10 +55,9 @@ pub(super) fn validate(
     let balancer = RoundRobin::new(&weights).ok_or_else(|| ConfigError::Empty {
         at: format!("{at}.endpoints"),
     })?;
-    let tls = cluster.tls.ok_or_else(|| ConfigError::Missing {
-        at: format!("{at}.tls"),
-        needed: "TLS to the gateway (nothing is sent in clear)",
-    })?;
+    let tls = cluster
+        .tls
+        .map(|tls| validate_tls(&format!("{at}.tls"), tls, provider));
     let at_connect = format!("{at}.connect");
     Ok(Cluster {
         endpoints: endpoints
@@ -71,8 +70,7 @@ pub(super) fn validate(
             document::ProxyProtocol::V1 => ProxyProtocol::V1,
             document::ProxyProtocol::V2 => ProxyProtocol::V2,
         },
-        server_name: validate_server_name(&format!("{at}.tls.server_name"), &tls.server_name)?,
-        tls: Arc::new(validate_cluster_tls(&format!("{at}.tls"), tls, provider)?),
+        tls: tls.transpose()?,
         connect_timeout: seconds(
             &format!("{at_connect}.timeout_seconds"),
             cluster.connect.timeout_seconds,
@@ -101,11 +99,12 @@ fn validate_server_name(at: &str, name: &str) -> Result<ServerNamePolicy, Config
     }
 }
 
-fn validate_cluster_tls(
+fn validate_tls(
     at: &str,
     tls: document::ClusterTls,
     provider: &Arc<CryptoProvider>,
-) -> Result<rustls::ClientConfig, ConfigError> {
+) -> Result<UpstreamTls, ConfigError> {
+    let server_name = validate_server_name(&format!("{at}.server_name"), &tls.server_name)?;
     if let Some(id) = &tls.spiffe_id {
         let path = id
             .strip_prefix("spiffe://")
@@ -130,11 +129,14 @@ fn validate_cluster_tls(
             path: files.certificate,
         });
     }
-    upstream::client_config(provider, roots, tls.spiffe_id, pair.chain, pair.key).map_err(
-        |source| ConfigError::Tls {
+    let config = upstream::client_config(provider, roots, tls.spiffe_id, pair.chain, pair.key)
+        .map_err(|source| ConfigError::Tls {
             at: format!("{at}.certificate"),
             path: files.certificate,
             source,
-        },
-    )
+        })?;
+    Ok(UpstreamTls {
+        server_name,
+        config: Arc::new(config),
+    })
 }

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -83,7 +84,18 @@ pub(super) enum ClientAuthMode {
 pub(super) struct Route {
     /// Absent: the default route.
     pub(super) sni: Option<Vec<String>>,
+    /// Only for clients that offer one of these protocols. Absent: for all.
+    pub(super) alpn: Option<Vec<String>>,
+    /// Default: terminate if the listener has `tls`, else pass_through.
+    pub(super) tls: Option<RouteTls>,
     pub(super) cluster: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RouteTls {
+    Terminate,
+    PassThrough,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,19 +121,33 @@ impl Default for Limits {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Timeouts {
+    /// From accept to the end of the ClientHello; 1 s to `handshake_seconds`, default 5 or that.
+    pub(super) client_hello_seconds: Option<u64>,
     /// From accept to the end of the downstream handshake; 1 to 300 s, default 10.
     pub(super) handshake_seconds: u64,
     /// Without a byte in either direction; 1 to 86400 s, default 300.
     pub(super) idle_seconds: u64,
+    /// The same once one direction has ended; 1 to 86400 s, default 60.
+    pub(super) half_closed_seconds: u64,
+    /// From accept; 0 or 10 to 2592000 s, default 0: no maximum.
     pub(super) max_age_seconds: u64,
+    /// By how much a connection's own maximum is at most shorter; 0 to 50 %, default 10.
+    pub(super) max_age_jitter_percent: u64,
+}
+
+impl Timeouts {
+    pub(super) const CLIENT_HELLO: Duration = Duration::from_secs(5);
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            client_hello_seconds: None,
             handshake_seconds: 10,
             idle_seconds: 300,
+            half_closed_seconds: 60,
             max_age_seconds: 0,
+            max_age_jitter_percent: 10,
         }
     }
 }

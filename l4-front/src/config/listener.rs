@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::checks::{bounded, once, seconds, unsupported};
-use super::document::{self, ClientAuthMode};
+use super::checks::{bounded, once, unsupported};
+use super::document::{self, ClientAuthMode, RouteTls};
+use super::timeouts::{self, Timeouts};
 use super::{ConfigError, files};
 use crate::cluster::{Cluster, ClusterIndex};
-use crate::route::{NamePattern, Routes};
+use crate::route::{Mode, NamePattern, Routes, Target};
 use crate::tls::downstream;
 
 /// A validated listener.
@@ -23,11 +23,11 @@ use crate::tls::downstream;
 pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) bind: SocketAddr,
-    pub(crate) tls: Arc<ServerConfig>,
+    /// `None`: every route passes through.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) limits: Limits,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) idle_timeout: Duration,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// How much a listener takes on at once.
@@ -56,49 +56,22 @@ pub(super) fn validate(
         let at = format!("{at}.limits.connections_per_source");
         return Err(unsupported(&at, &limit.to_string(), "leaving it out"));
     }
-    if listener.timeouts.max_age_seconds != 0 {
-        let found = listener.timeouts.max_age_seconds.to_string();
-        return Err(unsupported(
-            &format!("{at}.timeouts.max_age_seconds"),
-            &found,
-            "0",
-        ));
-    }
-    let tls = listener.tls.ok_or_else(|| ConfigError::Unsupported {
-        at: format!("{at}.tls"),
-        found: "a listener without it (pass-through)".to_owned(),
-        allowed: "a listener with it",
-    })?;
-    let routes = Arc::new(validate_routes(at, &listener.routes, clusters)?);
-    let at_tls = format!("{at}.tls");
-    if tls.certificates.is_empty() {
-        return Err(ConfigError::Empty {
-            at: format!("{at_tls}.certificates"),
-        });
-    }
-    let mut certificates = Vec::new();
-    for (index, files) in tls.certificates.iter().enumerate() {
-        let at = format!("{at_tls}.certificates[{index}]");
-        certificates.push(files::load_pair(&at, files, provider)?.certificate);
-    }
-    let alpn = validate_alpn(&format!("{at_tls}.alpn"), tls.alpn)?;
-    let verifier = validate_client_auth(&at_tls, tls.client_auth, provider)?;
-    let server_config = downstream::server_config(
-        Arc::clone(provider),
-        certificates,
-        Arc::clone(&routes),
-        verifier,
-        alpn,
-    )
-    .map_err(|source| ConfigError::Tls {
-        at: at_tls.clone(),
-        path: PathBuf::new(),
-        source,
-    })?;
-    let timeouts = format!("{at}.timeouts");
+    let default_mode = match listener.tls {
+        Some(_) => Mode::Terminate,
+        None => Mode::PassThrough,
+    };
+    let routes = Arc::new(validate_routes(
+        at,
+        &listener.routes,
+        default_mode,
+        clusters,
+    )?);
+    let tls = listener
+        .tls
+        .map(|tls| validate_tls(&format!("{at}.tls"), tls, &routes, provider));
     Ok(Listener {
         bind: listener.bind,
-        tls: Arc::new(server_config),
+        tls: tls.transpose()?.map(Arc::new),
         routes,
         limits: Limits {
             connections: bounded(
@@ -112,23 +85,47 @@ pub(super) fn validate(
                 1..=1_000_000,
             )?,
         },
-        handshake_timeout: seconds(
-            &format!("{timeouts}.handshake_seconds"),
-            listener.timeouts.handshake_seconds,
-            1..=300,
-        )?,
-        idle_timeout: seconds(
-            &format!("{timeouts}.idle_seconds"),
-            listener.timeouts.idle_seconds,
-            1..=86_400,
-        )?,
+        timeouts: timeouts::validate(&format!("{at}.timeouts"), &listener.timeouts)?,
         name: listener.name,
+    })
+}
+
+fn validate_tls(
+    at: &str,
+    tls: document::ListenerTls,
+    routes: &Arc<Routes>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ServerConfig, ConfigError> {
+    if tls.certificates.is_empty() {
+        return Err(ConfigError::Empty {
+            at: format!("{at}.certificates"),
+        });
+    }
+    let mut certificates = Vec::new();
+    for (index, files) in tls.certificates.iter().enumerate() {
+        let at = format!("{at}.certificates[{index}]");
+        certificates.push(files::load_pair(&at, files, provider)?.certificate);
+    }
+    let alpn = validate_alpn(&format!("{at}.alpn"), tls.alpn)?;
+    let verifier = validate_client_auth(at, tls.client_auth, provider)?;
+    downstream::server_config(
+        Arc::clone(provider),
+        certificates,
+        Arc::clone(routes),
+        verifier,
+        alpn,
+    )
+    .map_err(|source| ConfigError::Tls {
+        at: at.to_owned(),
+        path: PathBuf::new(),
+        source,
     })
 }
 
 fn validate_routes(
     at: &str,
     routes: &[document::Route],
+    default_mode: Mode,
     clusters: &[Cluster],
 ) -> Result<Routes, ConfigError> {
     if routes.is_empty() {
@@ -139,10 +136,10 @@ fn validate_routes(
     let mut table = Routes::default();
     for (index, route) in routes.iter().enumerate() {
         let at = format!("{at}.routes[{index}]");
-        let cluster = clusters
+        let (index, cluster) = clusters
             .iter()
-            .position(|cluster| cluster.name == route.cluster)
-            .map(ClusterIndex)
+            .enumerate()
+            .find(|(_, cluster)| cluster.name == route.cluster)
             .ok_or_else(|| ConfigError::UnknownCluster {
                 at: format!("{at}.cluster"),
                 name: route.cluster.clone(),
@@ -152,13 +149,25 @@ fn validate_routes(
                     .collect::<Vec<_>>()
                     .join(", "),
             })?;
+        let target = Target {
+            cluster: ClusterIndex(index),
+            mode: validate_mode(&at, route.tls, default_mode, cluster)?,
+        };
+        let alpn = match &route.alpn {
+            None => Vec::new(),
+            Some(names) if names.is_empty() => {
+                let at = format!("{at}.alpn");
+                return Err(ConfigError::Empty { at });
+            }
+            Some(names) => validate_alpn(&format!("{at}.alpn"), names.clone())?,
+        };
         let at = format!("{at}.sni");
         let duplicate = |value: &str| ConfigError::Duplicate {
             at: at.clone(),
             value: value.to_owned(),
         };
         match &route.sni {
-            None if table.add_default(cluster) => {}
+            None if table.add(None, &alpn, target) => {}
             None => return Err(duplicate("the default route")),
             Some(names) if names.is_empty() => return Err(ConfigError::Empty { at }),
             Some(names) => {
@@ -168,7 +177,7 @@ fn validate_routes(
                         value: name.clone(),
                         allowed: "a host name or *. before a host name",
                     })?;
-                    if !table.add(pattern, cluster) {
+                    if !table.add(Some(pattern), &alpn, target) {
                         return Err(duplicate(name));
                     }
                 }
@@ -176,6 +185,42 @@ fn validate_routes(
         }
     }
     Ok(table)
+}
+
+/// What is written must be possible: TLS ends where the certificates are, and nothing is sent to an
+/// endpoint in clear or encrypted twice.
+fn validate_mode(
+    at: &str,
+    asked: Option<RouteTls>,
+    default: Mode,
+    cluster: &Cluster,
+) -> Result<Mode, ConfigError> {
+    let mode = match asked {
+        None => default,
+        Some(RouteTls::PassThrough) => Mode::PassThrough,
+        Some(RouteTls::Terminate) if default == Mode::PassThrough => {
+            return Err(ConfigError::Value {
+                at: format!("{at}.tls"),
+                value: "terminate".to_owned(),
+                allowed: "pass_through (the listener has no tls)",
+            });
+        }
+        Some(RouteTls::Terminate) => Mode::Terminate,
+    };
+    let allowed = match (mode, &cluster.tls) {
+        (Mode::Terminate, Some(_)) | (Mode::PassThrough, None) => return Ok(mode),
+        (Mode::Terminate, None) => {
+            "a cluster with tls (the route ends the client's TLS, and nothing is sent in clear)"
+        }
+        (Mode::PassThrough, Some(_)) => {
+            "a cluster without tls (the route passes the client's own TLS through)"
+        }
+    };
+    Err(ConfigError::Value {
+        at: format!("{at}.cluster"),
+        value: cluster.name.clone(),
+        allowed,
+    })
 }
 
 fn validate_alpn(at: &str, alpn: Vec<String>) -> Result<Vec<Vec<u8>>, ConfigError> {

@@ -11,6 +11,13 @@ use crate::tls::session::tests::pair;
 
 const IDLE: Duration = Duration::from_secs(60);
 
+/// For what is not about deadlines.
+const LONG: Deadlines = Deadlines {
+    idle: IDLE,
+    half_closed: IDLE,
+    age: None,
+};
+
 /// How a peer saw its stream end.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
@@ -61,7 +68,8 @@ async fn scene_with_idle(idle: Duration) -> Scene {
     let (upstream, gateway) = connected().await;
     let relay = tokio::spawn(async move {
         let mut traffic = Traffic::default();
-        let end = relay(downstream, upstream, idle, &mut traffic).await;
+        let deadlines = Deadlines { idle, ..LONG };
+        let end = relay(downstream, upstream, deadlines, &mut traffic).await;
         (end, traffic)
     });
     Scene {
@@ -308,7 +316,7 @@ async fn silence_ends_the_connection_and_is_no_clean_end() {
     } = scene_with_idle(Duration::from_secs(5)).await;
     let start = Instant::now();
     let (end, _) = relay.await.unwrap();
-    assert!(matches!(end, End::Idle), "{end:?}");
+    assert!(matches!(end, End::Expired(Expired::Idle)), "{end:?}");
     assert_eq!(start.elapsed().as_secs(), 5);
     assert_eq!(read_to_end(&mut client).await.1, Seen::Fin);
     assert_eq!(read_to_end(&mut gateway).await.1, Seen::Fin);
@@ -331,7 +339,7 @@ async fn what_came_with_the_handshake_is_relayed() {
     let (upstream, mut gateway) = connected().await;
     let relay: JoinHandle<End> =
         tokio::spawn(
-            async move { relay(downstream, upstream, IDLE, &mut Traffic::default()).await },
+            async move { relay(downstream, upstream, LONG, &mut Traffic::default()).await },
         );
     close(&mut client).await;
     assert_eq!(

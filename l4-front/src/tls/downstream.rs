@@ -9,7 +9,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, ServerConfig};
 
-use crate::route::Routes;
+use crate::route::{Mode, Routes, Target};
 use crate::tls::certificate::Names;
 use crate::tls::session::Hello;
 
@@ -42,7 +42,7 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-/// Picks the certificate. A name without a route gets none, and so no handshake.
+/// Picks the certificate. A name without a route that ends here gets none, and so no handshake.
 #[derive(Debug)]
 struct Resolver {
     /// The first one is the default.
@@ -53,8 +53,12 @@ struct Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name();
-        HelloSlot::put(name);
-        self.routes.pick(name)?;
+        let offered: Vec<_> = hello.alpn().into_iter().flatten().collect();
+        let target = self.routes.pick(name, &offered);
+        HelloSlot::put(name, target);
+        // What is to pass through must not come here: the reader of ClientHellos that saw it first
+        // read something else than rustls.
+        target.filter(|target| target.mode == Mode::Terminate)?;
         let schemes = hello.signature_schemes();
         let usable =
             |certificate: &&Certificate| certificate.key.key.choose_scheme(schemes).is_some();
@@ -86,9 +90,11 @@ impl HelloSlot {
         Self(())
     }
 
-    fn put(name: Option<&str>) {
-        let hello = name.map_or(Hello::Unnamed, |name| Hello::Named(name.to_owned()));
-        HELLO.set(Some(hello));
+    fn put(name: Option<&str>, target: Option<Target>) {
+        HELLO.set(Some(Hello {
+            server_name: name.map(str::to_owned),
+            target,
+        }));
     }
 
     /// `None` if rustls read no ClientHello meanwhile.

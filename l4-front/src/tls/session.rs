@@ -15,6 +15,7 @@ use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
 
 use crate::buffer::{Buffer, READ_MAX};
+use crate::route::Target;
 use crate::tls::downstream::HelloSlot;
 
 /// Why a TLS connection cannot go on.
@@ -51,29 +52,16 @@ pub(crate) struct Session {
     /// Data that came along with the peer's last handshake message.
     early: Vec<u8>,
     ended: bool,
-    hello: Hello,
+    hello: Option<Hello>,
 }
 
 /// What a downstream's ClientHello asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Hello {
-    /// It has not been read, or could not be.
-    #[default]
-    Unread,
-    /// It carries no server name.
-    Unnamed,
-    /// The server name in lower case (RFC 6066 section 3).
-    Named(String),
-}
-
-impl Hello {
-    /// The server name, if there is one.
-    pub(crate) fn server_name(&self) -> Option<&str> {
-        match self {
-            Self::Named(name) => Some(name),
-            Self::Unread | Self::Unnamed => None,
-        }
-    }
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// In lower case (RFC 6066 section 3).
+    pub(crate) server_name: Option<String>,
+    /// Where its route leads.
+    pub(crate) target: Option<Target>,
 }
 
 /// What is known about the session once its handshake is done.
@@ -92,11 +80,16 @@ pub(crate) struct SessionFacts {
 }
 
 impl Session {
-    /// The server's side, towards a downstream.
-    pub(crate) fn downstream(config: Arc<ServerConfig>) -> Result<Self, TlsError> {
-        Ok(Self::new(Connection::Downstream(
-            UnbufferedServerConnection::new(config)?,
-        )))
+    /// The server's side, towards a downstream from which `incoming` has been read already.
+    pub(crate) fn downstream(
+        config: Arc<ServerConfig>,
+        incoming: Buffer,
+    ) -> Result<Self, TlsError> {
+        let connection = UnbufferedServerConnection::new(config)?;
+        Ok(Self {
+            incoming,
+            ..Self::new(Connection::Downstream(connection))
+        })
     }
 
     /// The client's side, towards an endpoint. `alpn` is all that is offered.
@@ -116,7 +109,7 @@ impl Session {
             incoming: Buffer::default(),
             early: Vec::new(),
             ended: false,
-            hello: Hello::Unread,
+            hello: None,
         }
     }
 
@@ -217,9 +210,9 @@ impl Session {
         }
     }
 
-    /// What the downstream asked for.
-    pub(crate) const fn hello(&self) -> &Hello {
-        &self.hello
+    /// What the downstream asked for; `None` if its ClientHello has not been read, or could not be.
+    pub(crate) const fn hello(&self) -> Option<&Hello> {
+        self.hello.as_ref()
     }
 
     /// The peer's verified certificate chain, leaf first.
@@ -268,7 +261,7 @@ impl Session {
             Connection::Downstream(connection) => {
                 let slot = HelloSlot::open();
                 let status = connection.process_tls_records(incoming);
-                if let Some(hello) = slot.take() {
+                if let hello @ Some(_) = slot.take() {
                     self.hello = hello;
                 }
                 settle(status, outgoing, sink, write)

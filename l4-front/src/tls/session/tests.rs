@@ -6,7 +6,7 @@ use rustls::server::WebPkiClientVerifier;
 
 use super::*;
 use crate::cluster::ClusterIndex;
-use crate::route::{NamePattern, Routes};
+use crate::route::{Mode, NamePattern, Routes};
 use crate::tls::certificate::Names;
 use crate::tls::downstream::{self, Certificate};
 
@@ -28,7 +28,11 @@ pub(crate) fn pair(versions: &[&'static rustls::SupportedProtocolVersion]) -> (S
         key: Arc::new(rustls::sign::CertifiedKey::new(chain, signing)),
     };
     let mut routes = Routes::default();
-    assert!(routes.add(NamePattern::parse(NAME).unwrap(), ClusterIndex(0)));
+    let target = Target {
+        cluster: ClusterIndex(0),
+        mode: Mode::Terminate,
+    };
+    assert!(routes.add(NamePattern::parse(NAME), &[], target));
     let server = downstream::server_config(
         Arc::clone(&provider),
         vec![server_certificate],
@@ -46,7 +50,7 @@ pub(crate) fn pair(versions: &[&'static rustls::SupportedProtocolVersion]) -> (S
         .with_no_client_auth();
     (
         Session::upstream(Arc::new(client), NAME.try_into().unwrap(), Some(b"h2")).unwrap(),
-        Session::downstream(Arc::new(server)).unwrap(),
+        Session::downstream(Arc::new(server), Buffer::default()).unwrap(),
     )
 }
 
@@ -123,7 +127,12 @@ fn the_handshake_settles_what_both_sides_see() {
         assert_eq!(facts.version, Some(want));
         assert_eq!(facts.alpn.as_deref(), Some(&b"h2"[..]));
         assert!(facts.cipher.unwrap().starts_with("TLS_"));
-        assert_eq!(server.hello().server_name(), Some(NAME));
+        let hello = server.hello().unwrap();
+        assert_eq!(hello.server_name.as_deref(), Some(NAME));
+        assert_eq!(
+            hello.target.map(|target| target.mode),
+            Some(Mode::Terminate)
+        );
         assert_eq!(client.facts().alpn.as_deref(), Some(&b"h2"[..]));
     }
 }
@@ -192,7 +201,7 @@ fn what_is_no_client_hello_is_refused_and_nothing_panics() {
             !matches!(server.handshake(&mut Buffer::default()), Ok(true)),
             "{junk:?}"
         );
-        assert_eq!(*server.hello(), Hello::Unread);
+        assert_eq!(server.hello(), None);
     }
 }
 

@@ -1,0 +1,144 @@
+//! A connection whose TLS ends at the endpoint: its ClientHello is read for routing and goes on as
+//! it came, behind the PROXY header.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Termination, header, no_endpoint};
+use crate::access_log::Record;
+use crate::buffer::Buffer;
+use crate::client_hello::{self, HelloReader};
+use crate::config::Listener;
+use crate::relay::{self, Deadlines, Traffic};
+use crate::route::{Mode, Target};
+use crate::shared::Shared;
+use crate::tls::alert;
+use crate::tls::session::SessionFacts;
+use crate::upstream::{self, Attempts, Bare};
+
+/// Reads the ClientHello into `read`. `None`: its TLS ends here, and what was read is part of it.
+pub(super) async fn read_hello(
+    socket: &mut TcpStream,
+    start: Instant,
+    read: &mut Buffer,
+    listener: &Listener,
+    record: &mut Record,
+) -> Result<Option<Target>, Termination> {
+    let terminates = listener.tls.is_some();
+    let receive = receive(socket, read);
+    let hello = match timeout_at(start + listener.timeouts.client_hello, receive).await {
+        Err(_elapsed) => return Err(Termination::plain("client_hello_timeout")),
+        Ok(Ok(hello)) => hello,
+        Ok(Err(ReadError::Closed)) if read.is_empty() => {
+            return Err(Termination::plain("closed_before_hello"));
+        }
+        // rustls finds the same, and the fitting alert.
+        Ok(Err(ReadError::Hello(_))) if terminates => return Ok(None),
+        Ok(Err(error)) => {
+            if matches!(error, ReadError::Hello(_)) {
+                refuse(socket, &alert::DECODE_ERROR, listener).await;
+            }
+            return Err(Termination::because("handshake_failed", &error));
+        }
+    };
+    let offered: Vec<_> = hello.alpn.iter().map(Vec::as_slice).collect();
+    let target = listener.routes.pick(hello.server_name.as_deref(), &offered);
+    record.sni = hello.server_name;
+    match target {
+        Some(target) if target.mode == Mode::PassThrough => Ok(Some(target)),
+        Some(_) => Ok(None),
+        None => {
+            refuse(socket, &alert::UNRECOGNIZED_NAME, listener).await;
+            Err(Termination::plain("no_route"))
+        }
+    }
+}
+
+/// Dials, and relays what was read and all that follows.
+pub(super) async fn serve(
+    socket: TcpStream,
+    read: Buffer,
+    target: Target,
+    deadlines: Deadlines,
+    shared: &Shared,
+    record: &mut Record,
+    traffic: &mut Traffic,
+) -> Termination {
+    let Some(cluster) = shared.clusters.get(target.cluster.0) else {
+        return Termination::plain("no_route");
+    };
+    record.cluster = Some(cluster.name.clone());
+    // The front has settled nothing with the client, so there are no facts about TLS.
+    let header = match header(cluster, record, &SessionFacts::default(), None) {
+        Ok(header) => header,
+        Err(error) => return Termination::because("header_too_long", &error),
+    };
+    let mut attempts = Attempts::default();
+    let dialled = upstream::dial(cluster, &Bare, &shared.metrics, &mut attempts).await;
+    record.attempts = attempts.made;
+    record.endpoint = attempts.endpoint;
+    let Some(upstream) = dialled else {
+        return no_endpoint(attempts);
+    };
+    let mut first = Buffer::default();
+    if !first.append(&header) || !first.append(read.filled()) {
+        return Termination::plain("header_too_long");
+    }
+    traffic.up += read.filled().len() as u64;
+    drop(read);
+    relay::pass_through::relay(socket, upstream, first, deadlines, traffic)
+        .await
+        .into()
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("the peer closed the connection in its ClientHello")]
+    Closed,
+    #[error(transparent)]
+    Hello(#[from] client_hello::HelloError),
+    #[error("socket: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+async fn receive(
+    socket: &mut TcpStream,
+    read: &mut Buffer,
+) -> Result<client_hello::ClientHello, ReadError> {
+    let mut reader = HelloReader::default();
+    loop {
+        // No buffer is held by a client that says nothing.
+        socket.readable().await?;
+        let had = read.filled().len();
+        let room = client_hello::MAX_BYTES.saturating_sub(had);
+        let count = match socket.try_read(&mut read.space()[..room]) {
+            Ok(0) => Err(ReadError::Closed),
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                read.release_if_empty();
+                continue;
+            }
+            Err(error) => Err(error.into()),
+        };
+        read.fill(*count.as_ref().unwrap_or(&0));
+        read.release_if_empty();
+        count?;
+        if let Some(hello) = reader.read(read.filled())? {
+            return Ok(hello);
+        }
+    }
+}
+
+/// Tells a client why it goes, and lets it read that: closing a socket with unread input would
+/// make the kernel reset the connection.
+async fn refuse(socket: &mut TcpStream, alert: &[u8], listener: &Listener) {
+    let said = async {
+        socket.write_all(alert).await?;
+        socket.shutdown().await?;
+        let mut rest = [0; 1024];
+        while socket.read(&mut rest).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    let _ = timeout(listener.timeouts.handshake, said).await;
+}
