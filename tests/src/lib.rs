@@ -22,6 +22,7 @@ pub mod log;
 pub mod mesh;
 pub mod pattern;
 pub mod pki;
+pub mod plain_gateway;
 pub mod plugin;
 pub mod ports;
 pub mod process;

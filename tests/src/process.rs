@@ -120,6 +120,23 @@ impl Process {
         self.child.id()
     }
 
+    /// Resident memory in KiB (proc(5), status VmRSS); nothing where the process is gone.
+    #[must_use]
+    pub fn resident_kib(&self) -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
+    }
+
+    /// How many file descriptors the process has open; nothing where it is gone.
+    #[must_use]
+    pub fn descriptors(&self) -> Option<usize> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.id())).ok()?;
+        Some(open.count())
+    }
+
     /// Asks the process to end (SIGTERM).
     ///
     /// # Errors

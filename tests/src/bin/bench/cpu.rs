@@ -1,4 +1,4 @@
-//! CPU time and memory of a process, and who runs where.
+//! CPU time of a process, and who runs where.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -56,13 +56,4 @@ pub(crate) fn time_of(process: &Process) -> Duration {
         .filter_map(|field| field.parse::<u32>().ok())
         .sum();
     TICK * ticks
-}
-
-/// Resident memory in KiB (proc(5), status VmRSS).
-pub(crate) fn resident_kib(process: &Process) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.split_ascii_whitespace().next())
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(f64::NAN)
 }

@@ -2,9 +2,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::Args;
@@ -15,14 +13,13 @@ use e2e::{
     http::{Ask, Exchange},
     issuer::{self, ALICE, Issuer},
     pki::Pki,
-    ports,
-    process::Process,
+    plain_gateway::{self, PlainGateway, identity_filter},
     run_folder::RunFolder,
     tools,
 };
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     cpu::{start_on_first, time_of},
@@ -46,8 +43,6 @@ pub(crate) struct Plan {
 
 const HOST: &str = "pay.example.com";
 const CONNECTIONS: u32 = 8;
-/// V8 compiles the filter first.
-const START_LIMIT: Duration = Duration::from_secs(60);
 const ALGORITHMS: [&str; 2] = ["RS256", "ES256"];
 
 /// One Envoy.
@@ -55,9 +50,7 @@ pub(crate) struct Subject {
     name: &'static str,
     /// Of the planned requests, one in so many is made.
     share: u32,
-    process: Process,
-    pub(crate) address: SocketAddr,
-    pub(crate) admin: SocketAddr,
+    pub(crate) gateway: PlainGateway,
 }
 
 /// The figures of a run, by subject and algorithm.
@@ -134,9 +127,9 @@ async fn measure(
             for (token, series) in tokens.iter().zip(series) {
                 let requests = (plan.requests / subject.share).max(CONNECTIONS * 8);
                 load(subject, token, requests / 8).await?;
-                let start = time_of(&subject.process);
+                let start = time_of(&subject.gateway.process);
                 load(subject, token, requests).await?;
-                let spent = time_of(&subject.process) - start;
+                let spent = time_of(&subject.gateway.process) - start;
                 series.push(spent.as_secs_f64() * 1e6 / f64::from(requests));
             }
         }
@@ -255,7 +248,7 @@ fn read(path: &Path) -> Result<Vec<u8>, HarnessError> {
 async fn load(subject: &Subject, token: &str, requests: u32) -> Result<(), HarnessError> {
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let mut exchange = Exchange::open_clear(subject.address).await?;
+        let mut exchange = Exchange::open_clear(subject.gateway.address).await?;
         let (token, name) = (token.to_owned(), subject.name);
         tasks.spawn(async move {
             for _ in 0..requests / CONNECTIONS {
@@ -290,74 +283,19 @@ pub(crate) async fn start(
     number: usize,
     name: &'static str,
     share: u32,
-    mut filters: Vec<Value>,
+    filters: Vec<Value>,
     folder: &RunFolder,
 ) -> Result<Subject, HarnessError> {
-    let (address, admin) = (ports::free()?, ports::free()?);
-    let socket = |address: SocketAddr| {
-        json!({ "socket_address": {
-            "address": address.ip().to_string(), "port_value": address.port(),
-        } })
+    let plan = plain_gateway::Plan {
+        filters,
+        ..plain_gateway::Plan::default()
     };
-    filters.push(named(
-        "envoy.filters.http.router",
-        "router.v3.Router",
-        json!({}),
-    ));
-    let bootstrap = json!({ "admin": { "address": socket(admin) }, "static_resources": { "listeners": [{
-        "name": "bench",
-        "address": socket(address),
-        "filter_chains": [{ "filters": [{
-            "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                "stat_prefix": "bench",
-                "http_filters": filters,
-                "route_config": { "virtual_hosts": [{
-                    "name": "all", "domains": ["*"], "routes": [{
-                        "match": { "prefix": "/" },
-                        "direct_response": { "status": 200, "body": { "inline_string": "ok" } },
-                    }],
-                }] },
-            },
-        }] }],
-    }] } });
-    let config = folder.write(&format!("bench-{number}.json"), &format!("{bootstrap:#}"))?;
-    let config = config.to_string_lossy();
-    let arguments = [
-        "--config-path",
-        &config,
-        "--concurrency",
-        "1",
-        "--disable-hot-restart",
-        "--log-level",
-        "error",
-    ];
-    let mut process = start_on_first(
-        &format!("bench-envoy-{number}"),
-        &tools::envoy()?,
-        &arguments,
-        folder,
-    )?;
-    process
-        .ready_when(START_LIMIT, async || {
-            TcpStream::connect(address).await.is_ok()
-        })
-        .await?;
+    let file = format!("bench-envoy-{number}");
     Ok(Subject {
         name,
         share,
-        process,
-        address,
-        admin,
+        gateway: PlainGateway::start(&file, plan, start_on_first, folder).await?,
     })
-}
-
-fn named(name: &str, kind: &str, mut config: Value) -> Value {
-    config["@type"] = json!(format!(
-        "type.googleapis.com/envoy.extensions.filters.http.{kind}"
-    ));
-    json!({ "name": name, "typed_config": config })
 }
 
 fn jwt_authn(issuer: &Issuer, keys: &Value, cache: bool) -> Value {
@@ -375,11 +313,7 @@ fn jwt_authn(issuer: &Issuer, keys: &Value, cache: bool) -> Value {
         "providers": { "people": provider },
         "rules": [{ "match": { "prefix": "/" }, "requires": { "provider_name": "people" } }],
     });
-    named(
-        "envoy.filters.http.jwt_authn",
-        "jwt_authn.v3.JwtAuthentication",
-        config,
-    )
+    plain_gateway::filter("jwt_authn", "jwt_authn.v3.JwtAuthentication", config)
 }
 
 /// The rule that the identity filter's configuration of a run has for this request.
@@ -398,22 +332,5 @@ fn rbac() -> Value {
         "action": "ALLOW",
         "policies": { "admins": { "permissions": [what], "principals": [group] } },
     } });
-    named("envoy.filters.http.rbac", "rbac.v3.RBAC", config)
-}
-
-/// The filter with this configuration.
-pub(crate) fn identity_filter(module: &Path, configuration: &Value) -> Value {
-    let wasm = json!({ "config": {
-        "name": "identity",
-        "root_id": "identity",
-        "vm_config": {
-            "runtime": "envoy.wasm.runtime.v8",
-            "code": { "local": { "filename": module } },
-        },
-        "configuration": {
-            "@type": "type.googleapis.com/google.protobuf.StringValue",
-            "value": configuration.to_string(),
-        },
-    } });
-    named("envoy.filters.http.wasm", "wasm.v3.Wasm", wasm)
+    plain_gateway::filter("rbac", "rbac.v3.RBAC", config)
 }

@@ -11,7 +11,7 @@ use e2e::{
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use crate::{
-    cpu::{resident_kib, time_of},
+    cpu::time_of,
     figures::{Series, print, progress},
     load::{Loader, NAME},
     peer::{Subject, haproxy, l4_front},
@@ -110,9 +110,10 @@ async fn measure(
 
     // Later rounds find the memory of the first one still there, free but resident.
     if figures.idle.is_empty() {
-        let before = resident_kib(&subject.process);
+        let resident = || subject.process.resident_kib().map_or(f64::NAN, f64::from);
+        let before = resident();
         let open = loader.idle(plan.idle as usize).await?;
-        let grown = resident_kib(&subject.process) - before;
+        let grown = resident() - before;
         figures.idle.push(grown / f64::from(plan.idle));
         drop(open);
     }

@@ -5,13 +5,14 @@ use e2e::{
     error::HarnessError,
     http::{Ask, Exchange},
     issuer::{ALICE, Issuer},
+    plain_gateway::identity_filter,
     run_folder::RunFolder,
     tools,
 };
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::filter::{identity_filter, start};
+use crate::filter::start;
 
 const PROVIDERS: usize = 10;
 /// More than the cache holds by default, so that it is full and has turned over once.
@@ -44,7 +45,7 @@ pub(crate) async fn of_a_full_worker(
     for number in 0..TOKENS {
         let token = person(issuer, number).signed(issuer.ec())?;
         let ask = Ask::get("pay.example.com", "/payments/1").bearer(&token);
-        let reply = Exchange::open_clear(gateway.address)
+        let reply = Exchange::open_clear(gateway.gateway.address)
             .await?
             .send(ask)
             .await?;
@@ -53,8 +54,11 @@ pub(crate) async fn of_a_full_worker(
             return Err(unexpected(reply.text(), "200 or 403"));
         }
     }
-    let ask = Ask::get(&gateway.admin.to_string(), "/stats?filter=identity_filter");
-    let text = Exchange::open_clear(gateway.admin)
+    let ask = Ask::get(
+        &gateway.gateway.admin.to_string(),
+        "/stats?filter=identity_filter",
+    );
+    let text = Exchange::open_clear(gateway.gateway.admin)
         .await?
         .send(ask)
         .await?
