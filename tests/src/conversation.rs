@@ -10,11 +10,11 @@ pub mod failures;
 pub mod gateway_door;
 pub mod key_set;
 pub mod malformed;
-mod mirror;
+pub mod mirror;
 pub mod roles;
 pub mod tokens;
 pub mod transport;
-mod verdict;
+pub mod verdict;
 
 use std::{fmt::Debug, pin::Pin};
 
@@ -91,7 +91,10 @@ pub enum Mismatch {
 }
 
 /// Holds what was seen against what was expected.
-fn expect<T: PartialEq<U> + Debug, U: Debug>(
+///
+/// # Errors
+/// [`Mismatch`] if they are not the same.
+pub fn expect<T: PartialEq<U> + Debug, U: Debug>(
     about: &str,
     seen: T,
     expected: U,
@@ -107,7 +110,9 @@ fn expect<T: PartialEq<U> + Debug, U: Debug>(
 }
 
 impl Mismatch {
-    fn differs(about: &str, seen: &str, expected: &str) -> Self {
+    /// Something else was seen than expected.
+    #[must_use]
+    pub fn differs(about: &str, seen: &str, expected: &str) -> Self {
         Self::Differs {
             about: about.to_owned(),
             seen: seen.chars().take(SHOWN_CHARS).collect(),

@@ -3,7 +3,7 @@
 //! id, the identity filter before the router.
 
 use std::{
-    net::{SocketAddr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
     time::Duration,
 };
@@ -15,8 +15,7 @@ use crate::{
     dialer::Dialer,
     error::HarnessError,
     http::{Ask, Exchange},
-    issuer::{self, Issuer},
-    log,
+    issuer, log,
     pki::{self, Pki},
     plugin, ports,
     process::Process,
@@ -30,8 +29,12 @@ use crate::{
 pub struct Surroundings<'run> {
     /// The certificates.
     pub pki: &'run Pki,
-    /// Whose keys the filter fetches.
-    pub issuer: &'run Issuer,
+    /// Who answers when the filter fetches keys: the cluster [`plugin::ISSUER_CLUSTER`].
+    pub keys: SocketAddr,
+    /// The filter's configuration.
+    pub plugin: &'run Value,
+    /// Envoy's worker threads, each with a VM of its own.
+    pub workers: usize,
     /// The workload of the namespace `payments`.
     pub payments: SocketAddr,
     /// The workload of the namespace `orders`.
@@ -77,7 +80,7 @@ impl Gateway {
             "--config-path",
             &config,
             "--concurrency",
-            "1",
+            &around.workers.to_string(),
             "--disable-hot-restart",
             "--log-level",
             "warning",
@@ -106,8 +109,14 @@ impl Gateway {
     /// certificate. A part of it is to be taken away where a refusal is to be seen.
     #[must_use]
     pub fn dialer_past_the_front(&self, pki: &Pki) -> Dialer {
+        self.dialer_for(pki, DOWNSTREAM)
+    }
+
+    /// The same for a downstream at this address.
+    #[must_use]
+    pub fn dialer_for(&self, pki: &Pki, source: Ipv4Addr) -> Dialer {
         self.dialer_without_credentials(pki)
-            .saying_first(honest_header())
+            .saying_first(header_for(source))
             .as_identity(&pki.front)
     }
 
@@ -144,11 +153,14 @@ impl Gateway {
 /// A PROXY header as the front sends it.
 #[must_use]
 pub fn honest_header() -> Vec<u8> {
-    let address = |last, port| SocketAddrV4::new([192, 0, 2, last].into(), port);
+    header_for(DOWNSTREAM)
+}
+
+fn header_for(source: Ipv4Addr) -> Vec<u8> {
     let id = b"00000000-0000-7000-8000-000000000000";
     proxy_protocol::encode(
-        address(7, 4711),
-        address(1, 443),
+        SocketAddrV4::new(source, 4711),
+        SocketAddrV4::new([192, 0, 2, 1].into(), 443),
         &[(proxy_protocol::UNIQUE_ID, id)],
     )
 }
@@ -249,7 +261,7 @@ fn connection_manager(
                     "log_format": { "json_format": access_log_fields() },
                 },
             }],
-            "http_filters": [identity_filter(around.issuer)?, {
+            "http_filters": [identity_filter(around.plugin)?, {
                 "name": "envoy.filters.http.router",
                 "typed_config": { "@type": format!("{HTTP_FILTERS}.router.v3.Router") },
             }],
@@ -279,8 +291,8 @@ fn access_log_fields() -> Value {
 
 /// As a WasmPlugin of phase AUTHN ends up in a gateway: fails closed, its configuration a string of
 /// JSON.
-fn identity_filter(issuer: &Issuer) -> Result<Value, HarnessError> {
-    let configuration = plugin::configuration(issuer).to_string();
+fn identity_filter(plugin: &Value) -> Result<Value, HarnessError> {
+    let configuration = plugin.to_string();
     Ok(json!({
         "name": "envoy.filters.http.wasm",
         "typed_config": {
@@ -335,7 +347,7 @@ fn issuer_cluster(around: &Surroundings<'_>) -> Value {
         "name": plugin::ISSUER_CLUSTER,
         "type": "STATIC",
         "connect_timeout": "2s",
-        "load_assignment": load_assignment(plugin::ISSUER_CLUSTER, around.issuer.address()),
+        "load_assignment": load_assignment(plugin::ISSUER_CLUSTER, around.keys),
         "transport_socket": {
             "name": "envoy.transport_sockets.tls",
             "typed_config": {
@@ -377,6 +389,9 @@ const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3
 
 /// The filter state object that the proxy_protocol listener filter keeps TLVs in.
 const TLV_STATE: &str = "envoy.network.proxy_protocol.tlv";
+
+/// Of documentation (RFC 5737): nobody has it.
+const DOWNSTREAM: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
 /// V8 compiles the filter without a baseline tier, once in the canary and once in the worker.
 const START_LIMIT: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! The OpenID provider of a run: npm `oidc-provider`, a certified one, behind HTTPS. People take
 //! their tokens from its token endpoint; the gateways take its keys from its key set.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{mem, net::SocketAddr, path::PathBuf, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Full;
@@ -13,7 +13,7 @@ use crate::{
     dialer::Dialer,
     error::HarnessError,
     http::{Ask, Exchange},
-    key_server::HostileKeyServer,
+    key_server::{Answer, KeyServer},
     pki::{Identity, Pki},
     ports,
     process::Process,
@@ -28,7 +28,8 @@ pub struct Person {
     /// The token's `sub`.
     pub name: &'static str,
     groups: &'static [&'static str],
-    algorithm: &'static str,
+    /// What the token is signed by.
+    pub algorithm: &'static str,
     is_bound: bool,
 }
 
@@ -62,6 +63,26 @@ pub const DAVE: Person = Person {
     algorithm: "RS256",
     is_bound: true,
 };
+/// Administrator of the namespace `payments`; her tokens are signed by PS256.
+pub const ERIN: Person = Person {
+    name: "erin",
+    algorithm: "PS256",
+    ..ALICE
+};
+/// The same by Ed25519, under the name of RFC 8037.
+pub const FRANK: Person = Person {
+    name: "frank",
+    algorithm: "EdDSA",
+    ..ALICE
+};
+/// The same by Ed25519, under the name of RFC 9864.
+pub const GRACE: Person = Person {
+    name: "grace",
+    algorithm: "Ed25519",
+    ..ALICE
+};
+/// Everybody that the provider knows.
+const PEOPLE: [Person; 7] = [ALICE, BOB, CAROL, DAVE, ERIN, FRANK, GRACE];
 
 /// The provider: its address is fixed from the start, so that it can be started later or again.
 #[derive(Debug)]
@@ -74,6 +95,8 @@ pub struct Issuer {
     settings: PathBuf,
     rsa: SigningKey,
     ec: SigningKey,
+    /// Keys that only the provider uses, and those that it publishes and no longer uses.
+    others: Vec<SigningKey>,
 }
 
 impl Issuer {
@@ -91,6 +114,11 @@ impl Issuer {
             settings: folder.file(SETTINGS),
             rsa: SigningKey::rs256("rsa-1")?,
             ec: SigningKey::es256("ec-1")?,
+            others: vec![
+                SigningKey::ps256("pss-1")?,
+                SigningKey::ed25519("ed-1", FRANK.algorithm)?,
+                SigningKey::ed25519("ed-2", GRACE.algorithm)?,
+            ],
         };
         issuer.write_settings(folder)?;
         Ok(issuer)
@@ -107,12 +135,37 @@ impl Issuer {
         self.start(folder).await
     }
 
+    /// The same, but the old key is still published.
+    ///
+    /// # Errors
+    /// As [`Issuer::start`].
+    pub async fn rotate_beside_the_old(&mut self, folder: &RunFolder) -> Result<(), HarnessError> {
+        self.process = None;
+        let old = mem::replace(&mut self.rsa, SigningKey::rs256("rsa-2")?);
+        self.others.push(old);
+        self.write_settings(folder)?;
+        self.start(folder).await
+    }
+
+    /// Publishes no more RSA keys than the one in use, and starts the provider again.
+    ///
+    /// # Errors
+    /// As [`Issuer::start`].
+    pub async fn withdraw_old_keys(&mut self, folder: &RunFolder) -> Result<(), HarnessError> {
+        self.process = None;
+        let in_use = self.rsa.algorithm();
+        self.others.retain(|key| key.algorithm() != in_use);
+        self.write_settings(folder)?;
+        self.start(folder).await
+    }
+
     fn write_settings(&self, folder: &RunFolder) -> Result<(), HarnessError> {
-        let keys = [&self.rsa, &self.ec].map(|key| {
+        let keys = [&self.rsa, &self.ec].into_iter().chain(&self.others);
+        let keys = keys.map(|key| {
             let file = folder.write_secret(&format!("issuer-{}.key", key.id()), key.private_pem());
             file.map(|file| json!({ "kid": key.id(), "alg": key.algorithm(), "file": file }))
         });
-        let people = [ALICE, BOB, CAROL, DAVE].map(|person| {
+        let people = PEOPLE.map(|person| {
             json!({
                 "id": person.name,
                 "secret": secret_of(person),
@@ -130,7 +183,7 @@ impl Issuer {
                 "client_ca": self.clients,
             },
             "cookie_key": "no browser comes here",
-            "keys": keys.into_iter().collect::<Result<Vec<Value>, HarnessError>>()?,
+            "keys": keys.collect::<Result<Vec<Value>, HarnessError>>()?,
             "people": people,
             "token_lifetime_seconds": TOKEN_LIFETIME.as_secs(),
         });
@@ -163,10 +216,12 @@ impl Issuer {
     /// Ends the provider, and puts a fake in its place that gives no keys.
     ///
     /// # Errors
-    /// As [`HostileKeyServer::start`].
-    pub async fn replace_by_hostile(&mut self) -> Result<HostileKeyServer, HarnessError> {
+    /// As [`KeyServer::start_at`].
+    pub async fn replace_by_hostile(&mut self) -> Result<KeyServer, HarnessError> {
         self.process = None;
-        HostileKeyServer::start(self.address, &self.server).await
+        let hostile = KeyServer::start_at(self.address, &self.server).await?;
+        hostile.answer_in_turn(KEY_SET, Answer::hostile());
+        Ok(hostile)
     }
 
     /// The `iss` of its tokens.
@@ -184,7 +239,7 @@ impl Issuer {
     /// Where its key set is.
     #[must_use]
     pub fn key_set_url(&self) -> String {
-        format!("{}/jwks", self.url())
+        format!("{}{KEY_SET}", self.url())
     }
 
     /// The key that it signs RS256 with.
@@ -270,6 +325,9 @@ pub const AUDIENCE: &str = "api://orders";
 
 /// The name in the provider's certificate.
 pub const HOST: &str = "localhost";
+
+/// Where the provider's key set is.
+pub const KEY_SET: &str = "/jwks";
 
 /// What the provider is told.
 const SETTINGS: &str = "issuer.json";

@@ -29,6 +29,7 @@ pub mod process;
 pub mod proxy_protocol;
 pub mod receiver;
 pub mod run_folder;
+pub mod stand;
 pub mod token;
 pub mod tools;
 pub mod websocket;

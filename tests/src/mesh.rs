@@ -17,7 +17,7 @@ use crate::{
     http::{Ask, Exchange},
     issuer::{ALICE, Issuer},
     pki::Pki,
-    ports,
+    plugin, ports,
     run_folder::RunFolder,
     workload::Workload,
 };
@@ -29,6 +29,10 @@ pub struct Setup {
     pub port: Option<u16>,
     /// Whether the OpenID provider is there from the start.
     pub issuer: IssuerAtStart,
+    /// Edits the filter's configuration.
+    pub plugin: fn(&mut Value),
+    /// Worker threads of each gateway.
+    pub workers: usize,
     /// Is told what is being started.
     pub progress: fn(&str),
 }
@@ -47,6 +51,8 @@ impl Default for Setup {
         Self {
             port: None,
             issuer: IssuerAtStart::Up,
+            plugin: |_configuration| (),
+            workers: 1,
             progress: |_line| (),
         }
     }
@@ -90,9 +96,13 @@ impl Mesh {
         let payments = Workload::start("payments").await?;
         let orders = Workload::start("orders").await?;
         (setup.progress)("two gateways (Envoy with the identity filter)");
+        let mut plugin = plugin::configuration(&issuer);
+        (setup.plugin)(&mut plugin);
         let around = Surroundings {
             pki: &pki,
-            issuer: &issuer,
+            keys: issuer.address(),
+            plugin: &plugin,
+            workers: setup.workers,
             payments: payments.address(),
             orders: orders.address(),
         };

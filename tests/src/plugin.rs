@@ -23,7 +23,7 @@ pub fn configuration(issuer: &Issuer) -> Value {
             "name": "people",
             "issuer": issuer.url(),
             "audiences": [AUDIENCE],
-            "algorithms": ["RS256", "ES256"],
+            "algorithms": ["RS256", "PS256", "ES256", "EdDSA"],
             "jwks": {
                 "cluster": ISSUER_CLUSTER,
                 "uri": issuer.key_set_url(),

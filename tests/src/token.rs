@@ -6,10 +6,17 @@ use aws_lc_rs::{
     hmac,
     rand::SystemRandom,
     rsa,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
+        RsaSignatureEncoding,
+    },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
+    RsaKeySize,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{clock::unix_now, error::HarnessError};
@@ -18,6 +25,7 @@ use crate::{clock::unix_now, error::HarnessError};
 #[derive(Debug)]
 pub struct SigningKey {
     id: &'static str,
+    algorithm: &'static str,
     pair: Pair,
     private_pem: String,
     public_pem: String,
@@ -25,8 +33,9 @@ pub struct SigningKey {
 
 #[derive(Debug)]
 enum Pair {
-    Rs256(Box<rsa::KeyPair>),
-    Es256(Box<EcdsaKeyPair>),
+    Rsa(Box<rsa::KeyPair>, &'static RsaSignatureEncoding),
+    Ecdsa(Box<EcdsaKeyPair>),
+    Ed25519(Box<Ed25519KeyPair>),
 }
 
 impl SigningKey {
@@ -35,29 +44,74 @@ impl SigningKey {
     /// # Errors
     /// [`HarnessError::Certificate`] or [`HarnessError::SigningKey`].
     pub fn rs256(id: &'static str) -> Result<Self, HarnessError> {
-        let made = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048);
-        Self::from_made(id, made, |der| {
-            rsa::KeyPair::from_pkcs8(der)
-                .ok()
-                .map(|pair| Pair::Rs256(Box::new(pair)))
-        })
+        Self::rsa(id, "RS256", &RSA_PKCS1_SHA256)
+    }
+
+    /// A new RSA key of 2048 bits for PS256.
+    ///
+    /// # Errors
+    /// As [`SigningKey::rs256`].
+    pub fn ps256(id: &'static str) -> Result<Self, HarnessError> {
+        Self::rsa(id, "PS256", &RSA_PSS_SHA256)
     }
 
     /// A new P-256 key for ES256.
     ///
     /// # Errors
-    /// [`HarnessError::Certificate`] or [`HarnessError::SigningKey`].
+    /// As [`SigningKey::rs256`].
     pub fn es256(id: &'static str) -> Result<Self, HarnessError> {
         let made = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256);
-        Self::from_made(id, made, |der| {
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
-                .ok()
-                .map(|pair| Pair::Es256(Box::new(pair)))
+        Self::ecdsa(id, "ES256", made, &ECDSA_P256_SHA256_FIXED_SIGNING)
+    }
+
+    /// A new P-384 key for ES384.
+    ///
+    /// # Errors
+    /// As [`SigningKey::rs256`].
+    pub fn es384(id: &'static str) -> Result<Self, HarnessError> {
+        let made = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384);
+        Self::ecdsa(id, "ES384", made, &ECDSA_P384_SHA384_FIXED_SIGNING)
+    }
+
+    /// A new Ed25519 key, whose algorithm is called `EdDSA` (RFC 8037) or `Ed25519` (RFC 9864).
+    ///
+    /// # Errors
+    /// As [`SigningKey::rs256`].
+    pub fn ed25519(id: &'static str, algorithm: &'static str) -> Result<Self, HarnessError> {
+        let made = KeyPair::generate_for(&PKCS_ED25519);
+        Self::from_made(id, algorithm, made, |der| {
+            let pair = Ed25519KeyPair::from_pkcs8(der).ok()?;
+            Some(Pair::Ed25519(Box::new(pair)))
+        })
+    }
+
+    fn rsa(
+        id: &'static str,
+        algorithm: &'static str,
+        encoding: &'static RsaSignatureEncoding,
+    ) -> Result<Self, HarnessError> {
+        let made = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048);
+        Self::from_made(id, algorithm, made, |der| {
+            let pair = rsa::KeyPair::from_pkcs8(der).ok()?;
+            Some(Pair::Rsa(Box::new(pair), encoding))
+        })
+    }
+
+    fn ecdsa(
+        id: &'static str,
+        algorithm: &'static str,
+        made: Result<KeyPair, rcgen::Error>,
+        signing: &'static EcdsaSigningAlgorithm,
+    ) -> Result<Self, HarnessError> {
+        Self::from_made(id, algorithm, made, |der| {
+            let pair = EcdsaKeyPair::from_pkcs8(signing, der).ok()?;
+            Some(Pair::Ecdsa(Box::new(pair)))
         })
     }
 
     fn from_made(
         id: &'static str,
+        algorithm: &'static str,
         made: Result<KeyPair, rcgen::Error>,
         read: impl Fn(&[u8]) -> Option<Pair>,
     ) -> Result<Self, HarnessError> {
@@ -70,6 +124,7 @@ impl SigningKey {
         })?;
         Ok(Self {
             id,
+            algorithm,
             pair,
             private_pem: made.serialize_pem(),
             public_pem: made.public_key_pem(),
@@ -85,10 +140,7 @@ impl SigningKey {
     /// The `alg` that the key signs with.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
-        match self.pair {
-            Pair::Rs256(_) => "RS256",
-            Pair::Es256(_) => "ES256",
-        }
+        self.algorithm
     }
 
     /// PKCS#8, PEM.
@@ -103,15 +155,51 @@ impl SigningKey {
         &self.public_pem
     }
 
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, HarnessError> {
+    /// The public half as an issuer publishes it (RFC 7517).
+    #[must_use]
+    pub fn public_jwk(&self) -> Value {
+        let base64url = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let mut jwk = match &self.pair {
+            Pair::Rsa(pair, _) => {
+                let key = pair.public_key();
+                json!({
+                    "kty": "RSA",
+                    "n": base64url(key.modulus().big_endian_without_leading_zero()),
+                    "e": base64url(key.exponent().big_endian_without_leading_zero()),
+                })
+            }
+            Pair::Ecdsa(pair) => {
+                // SEC 1, uncompressed: one byte that says so, then both coordinates.
+                let point = &pair.public_key().as_ref()[1..];
+                let (x, y) = point.split_at(point.len() / 2);
+                let curve = if x.len() == 32 { "P-256" } else { "P-384" };
+                json!({ "kty": "EC", "crv": curve, "x": base64url(x), "y": base64url(y) })
+            }
+            Pair::Ed25519(pair) => {
+                let key = base64url(pair.public_key().as_ref());
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": key })
+            }
+        };
+        jwk["kid"] = json!(self.id);
+        jwk["alg"] = json!(self.algorithm);
+        jwk["use"] = json!("sig");
+        jwk
+    }
+
+    /// The signature of these bytes, as a JWS holds it (RFC 7518 section 3).
+    ///
+    /// # Errors
+    /// [`HarnessError::SigningKey`].
+    pub fn sign(&self, text: &[u8]) -> Result<Vec<u8>, HarnessError> {
         let random = SystemRandom::new();
         let signature = match &self.pair {
-            Pair::Rs256(pair) => {
+            Pair::Rsa(pair, encoding) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, text, &mut signature)
+                pair.sign(*encoding, &random, text, &mut signature)
                     .map(|()| signature)
             }
-            Pair::Es256(pair) => pair.sign(&random, text).map(|made| made.as_ref().to_vec()),
+            Pair::Ecdsa(pair) => pair.sign(&random, text).map(|made| made.as_ref().to_vec()),
+            Pair::Ed25519(pair) => Ok(pair.sign(text).as_ref().to_vec()),
         };
         signature.map_err(|_refused| HarnessError::SigningKey {
             name: self.id.to_owned(),
@@ -144,6 +232,19 @@ impl Token {
     pub fn with(mut self, claim: &str, value: Value) -> Self {
         self.claims.insert(claim.to_owned(), value);
         self
+    }
+
+    /// The same without this claim.
+    #[must_use]
+    pub fn without(mut self, claim: &str) -> Self {
+        self.claims.remove(claim);
+        self
+    }
+
+    /// What it states.
+    #[must_use]
+    pub fn claims(&self) -> Value {
+        Value::Object(self.claims.clone())
     }
 
     /// The same, expired this many seconds ago.
@@ -186,7 +287,7 @@ impl Token {
 
     fn signing_input(&self, algorithm: &str, key_id: &str) -> String {
         let header = json!({ "alg": algorithm, "typ": "at+jwt", "kid": key_id }).to_string();
-        let claims = Value::Object(self.claims.clone()).to_string();
+        let claims = self.claims().to_string();
         format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode(header),
@@ -206,6 +307,24 @@ pub fn with_broken_signature(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn public_keys_hold_what_a_verifier_needs() {
+        let cases = [
+            (SigningKey::rs256("k"), "RSA", ["n", "e"]),
+            (SigningKey::ps256("k"), "RSA", ["n", "e"]),
+            (SigningKey::es256("k"), "EC", ["x", "y"]),
+            (SigningKey::es384("k"), "EC", ["x", "y"]),
+            (SigningKey::ed25519("k", "EdDSA"), "OKP", ["x", "crv"]),
+        ];
+        for (key, kind, members) in cases {
+            let key = key.unwrap();
+            let jwk = key.public_jwk();
+            assert_eq!(jwk["kty"], kind, "{jwk}");
+            assert!(members.iter().all(|name| jwk[name].is_string()), "{jwk}");
+            assert!(!key.sign(b"text").unwrap().is_empty(), "{jwk}");
+        }
+    }
 
     #[test]
     fn tokens_have_three_parts_and_the_size_asked_for() {

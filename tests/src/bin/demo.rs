@@ -56,6 +56,7 @@ async fn check(port: Option<u16>) -> Result<ExitCode, HarnessError> {
         port,
         issuer: IssuerAtStart::Down,
         progress: say_starting,
+        ..Setup::default()
     };
     let mut mesh = Mesh::start(setup).await?;
     let (mut held, mut broken) = (0, 0);
@@ -92,6 +93,7 @@ async fn stay(port: Option<u16>) -> Result<ExitCode, HarnessError> {
         port: Some(port.unwrap_or(DEFAULT_PORT)),
         issuer: IssuerAtStart::Up,
         progress: say_starting,
+        ..Setup::default()
     };
     let mesh = Mesh::start(setup).await?;
     println!(

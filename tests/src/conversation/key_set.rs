@@ -9,7 +9,8 @@ use super::{
     verdict::{PAYMENTS, allowed, denied, get, open},
 };
 use crate::{
-    issuer::ALICE,
+    issuer::{ALICE, KEY_SET},
+    key_server::Answer,
     mesh::{IssuerAtStart, Mesh},
 };
 
@@ -31,7 +32,7 @@ pub const CHAPTER: Chapter = Chapter {
             run: |mesh| Outcome::of(key_is_rotated(mesh)),
         },
         Step {
-            name: "garbage, redirects, huge and late answers in place of keys leave the last good ones",
+            name: "garbage, redirects, huge, packed and late answers in place of keys leave the last good ones",
             run: |mesh| Outcome::of(last_good_keys_stay(mesh)),
         },
     ],
@@ -109,7 +110,8 @@ async fn key_is_rotated(mesh: &mut Mesh) -> Result<String, Mismatch> {
 async fn last_good_keys_stay(mesh: &mut Mesh) -> Result<String, Mismatch> {
     let token = mesh.issuer.token(ALICE).await?;
     let hostile = mesh.issuer.replace_by_hostile().await?;
-    let fetches = hostile.has_tried_everything(mesh.gateways.len()).await?;
+    let wanted = Answer::hostile().len() * mesh.gateways.len();
+    let fetches = hostile.was_asked(KEY_SET, wanted).await?;
     for _gateway in 0..mesh.gateways.len() {
         allowed(
             &mut open(mesh, PAYMENTS.0).await?,

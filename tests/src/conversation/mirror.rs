@@ -7,23 +7,26 @@ use crate::http::Reply;
 
 /// What the workload answered: the request that reached it.
 #[derive(Debug)]
-pub(super) struct Mirror {
+pub struct Mirror {
     seen: Value,
 }
 
 impl Mirror {
     /// Reads a workload's answer.
-    pub(super) fn of(reply: &Reply) -> Self {
+    #[must_use]
+    pub fn of(reply: &Reply) -> Self {
         Self { seen: reply.json() }
     }
 
     /// The namespace of the workload that answered.
-    pub(super) fn workload(&self) -> &str {
+    #[must_use]
+    pub fn workload(&self) -> &str {
         self.seen["workload"].as_str().unwrap_or_default()
     }
 
     /// Every value of this header, in order.
-    pub(super) fn values(&self, name: &str) -> Vec<&str> {
+    #[must_use]
+    pub fn values(&self, name: &str) -> Vec<&str> {
         self.fields()
             .filter(|(field, _)| *field == name)
             .map(|(_, value)| value)
@@ -31,7 +34,10 @@ impl Mirror {
     }
 
     /// The only value of this header.
-    pub(super) fn value(&self, name: &str) -> Result<&str, Mismatch> {
+    ///
+    /// # Errors
+    /// [`Mismatch`] if there is none, or more than one.
+    pub fn value(&self, name: &str) -> Result<&str, Mismatch> {
         let values = self.values(name);
         expect(
             &format!("the number of {name} headers at the workload"),
@@ -42,7 +48,7 @@ impl Mirror {
     }
 
     /// Every header, as name and value.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         let fields = self.seen["headers"]
             .as_array()
             .map(Vec::as_slice)

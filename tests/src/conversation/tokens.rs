@@ -1,7 +1,8 @@
 //! Who is let in: good tokens, and tokens that are wrong in one thing each.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Chapter, Mismatch, Outcome, Step, expect,
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     http::{Ask, Exchange},
-    issuer::{ALICE, CAROL},
+    issuer::{ALICE, CAROL, ERIN, FRANK, GRACE},
     mesh::{IssuerAtStart, Mesh},
     token::with_broken_signature,
 };
@@ -27,6 +28,10 @@ pub const CHAPTER: Chapter = Chapter {
         Step {
             name: "ES256 tokens pass as RS256 tokens do",
             run: |mesh| Outcome::of(es256_passes(mesh)),
+        },
+        Step {
+            name: "so do PS256, EdDSA and Ed25519 tokens, each as its own subject",
+            run: |mesh| Outcome::of(every_algorithm_passes(mesh)),
         },
         Step {
             name: "no token is denied",
@@ -155,6 +160,27 @@ async fn es256_passes(mesh: &Mesh) -> Result<String, Mismatch> {
         "spiffe://cluster.local/ns/people/sa/carol",
     )?;
     Ok(format!("200, {workload}"))
+}
+
+/// Tokens of the certified provider; whoever is named in them is who the workload hears of.
+async fn every_algorithm_passes(mesh: &Mesh) -> Result<String, Mismatch> {
+    let mut names = Vec::new();
+    for person in [ERIN, FRANK, GRACE] {
+        let token = mesh.issuer.token(person).await?;
+        let header = token.split('.').next().unwrap_or_default();
+        let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
+        let header: Value = serde_json::from_slice(&header).unwrap_or_default();
+        expect("alg", &header["alg"], person.algorithm)?;
+        let mut exchange = open(mesh, PAYMENTS.0).await?;
+        let mirror = allowed(&mut exchange, get(PAYMENTS).bearer(&token)).await?;
+        expect(
+            "x-identity-workload",
+            mirror.value("x-identity-workload")?,
+            format!("spiffe://cluster.local/ns/people/sa/{}", person.name).as_str(),
+        )?;
+        names.push(person.algorithm);
+    }
+    Ok(format!("200 each: {}", names.join(", ")))
 }
 
 async fn missing(mesh: &Mesh) -> Result<String, Mismatch> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Mismatch, expect, mirror::Mirror};
 use crate::{
-    http::{Ask, Exchange},
+    http::{Ask, Exchange, Reply},
     mesh::Mesh,
 };
 
@@ -25,7 +25,10 @@ pub(super) async fn open(mesh: &Mesh, host: &str) -> Result<Exchange, Mismatch> 
 }
 
 /// The request passes, and this is what the workload saw of it.
-pub(super) async fn allowed(exchange: &mut Exchange, ask: Ask) -> Result<Mirror, Mismatch> {
+///
+/// # Errors
+/// [`Mismatch`] if it does not pass.
+pub async fn allowed(exchange: &mut Exchange, ask: Ask) -> Result<Mirror, Mismatch> {
     let reply = exchange.send(ask).await?;
     expect(
         "the status",
@@ -48,7 +51,10 @@ pub(super) async fn denied(
 }
 
 /// The same on this connection, with any of these statuses.
-pub(super) async fn denied_on(
+///
+/// # Errors
+/// [`Mismatch`] if it passes, or is denied in another way.
+pub async fn denied_on(
     exchange: &mut Exchange,
     mesh: &Mesh,
     ask: Ask,
@@ -57,6 +63,22 @@ pub(super) async fn denied_on(
 ) -> Result<String, Mismatch> {
     let before = mesh.requests_at_workloads();
     let reply = exchange.send(ask).await?;
+    let decision = decision_of(&reply, statuses)?;
+    let record = mesh.audit_of(&decision).await?;
+    expect_denial(&record, reply.status, reason)?;
+    expect(
+        "the requests that reached a workload",
+        mesh.requests_at_workloads(),
+        before,
+    )?;
+    Ok(format!("{}, {reason}", reply.status.as_u16()))
+}
+
+/// The decision id of an answer that denies with one of these statuses and gives nothing away.
+///
+/// # Errors
+/// [`Mismatch`] if it does not deny, or says more than it should.
+pub fn decision_of(reply: &Reply, statuses: &[StatusCode]) -> Result<String, Mismatch> {
     if !statuses.contains(&reply.status) {
         let seen = format!("{} {}", reply.status, reply.text());
         return Err(Mismatch::differs(
@@ -82,26 +104,15 @@ pub(super) async fn denied_on(
         challenged,
         reply.status == StatusCode::UNAUTHORIZED,
     )?;
-    let record = mesh.audit_of(&decision).await?;
-    expect("the audited decision", &record["decision"], "deny")?;
-    expect(
-        "the audited status",
-        &record["status"],
-        reply.status.as_u16(),
-    )?;
-    expect("the audited reason", &record["reason"], reason)?;
-    expect(
-        "the requests that reached a workload",
-        mesh.requests_at_workloads(),
-        before,
-    )?;
-    Ok(format!(
-        "{}, {}",
-        reply.status.as_u16(),
-        reason_text(&record)
-    ))
+    Ok(decision)
 }
 
-fn reason_text(record: &Value) -> &str {
-    record["reason"].as_str().unwrap_or_default()
+/// The audit record of a denial says so, with this status and this reason.
+///
+/// # Errors
+/// [`Mismatch`] if it says anything else.
+pub fn expect_denial(record: &Value, status: StatusCode, reason: &str) -> Result<(), Mismatch> {
+    expect("the audited decision", &record["decision"], "deny")?;
+    expect("the audited status", &record["status"], status.as_u16())?;
+    expect("the audited reason", &record["reason"], reason)
 }
