@@ -24,6 +24,8 @@ pub(crate) struct Record {
     pub(crate) listener: String,
     pub(crate) downstream: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// Who sent the PROXY header that `downstream` and `local` are from.
+    pub(crate) proxy: Option<SocketAddr>,
     pub(crate) sni: Option<String>,
     pub(crate) tls_version: Option<&'static str>,
     pub(crate) tls_cipher: Option<String>,
@@ -61,6 +63,7 @@ impl Record {
             listener,
             downstream,
             local,
+            proxy: None,
             sni: None,
             tls_version: None,
             tls_cipher: None,

@@ -3,6 +3,7 @@
 //! Everything that can be checked without binding a port is checked here, the certificates and
 //! keys that the file names included.
 
+mod admission;
 mod checks;
 mod cluster;
 mod document;
@@ -31,6 +32,8 @@ use crate::cluster::Cluster;
 #[derive(Debug)]
 pub struct Config {
     pub(crate) workers: usize,
+    /// Open downstream connections of all listeners together.
+    pub(crate) connections: usize,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) clusters: Vec<Cluster>,
@@ -100,6 +103,10 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
     let drain = document.shutdown.drain_seconds;
     Ok(Config {
         workers,
+        connections: match document.limits.connections {
+            None => usize::MAX,
+            Some(got) => bounded("limits.connections", got, 1..=10_000_000)?,
+        },
         admin: document.admin.map(|admin| admin.bind),
         listeners,
         clusters,

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::access_log::Record;
+use crate::admission::Arrival;
 use crate::buffer::Buffer;
 use crate::cluster::{Cluster, ProxyProtocol};
 use crate::config::Timeouts;
@@ -23,7 +24,9 @@ use crate::tls::certificate::{Names, thumbprint};
 use crate::tls::session::{Session, SessionFacts};
 use crate::upstream::{self, Attempts, Wish};
 
+mod first_bytes;
 mod pass_through;
+mod proxied;
 
 /// How a connection ended, for the access log and the metrics.
 #[derive(Debug)]
@@ -77,7 +80,13 @@ impl Termination {
 }
 
 /// Serves one accepted connection to its end and writes its line in the access log.
-pub(crate) async fn serve(socket: TcpStream, peer: SocketAddr, shared: &Shared, mut drain: Drain) {
+pub(crate) async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    arrival: Arrival,
+    shared: &Shared,
+    mut drain: Drain,
+) {
     let start = Instant::now();
     let id = Uuid::now_v7();
     let deadlines = deadlines(&shared.listener.timeouts, start, id);
@@ -89,7 +98,7 @@ pub(crate) async fn serve(socket: TcpStream, peer: SocketAddr, shared: &Shared, 
     );
     let mut traffic = Traffic::default();
     let termination = tokio::select! {
-        termination = relay_connection(socket, start, deadlines, shared, &mut record, &mut traffic) => termination,
+        termination = relay_connection(socket, arrival, start, deadlines, shared, &mut record, &mut traffic) => termination,
         () = drain.forced() => Termination::plain("drained"),
     };
     record.time = humantime::format_rfc3339_millis(crate::clock::now()).to_string();
@@ -142,6 +151,7 @@ fn account(shared: &Shared, record: &Record) {
 
 async fn relay_connection(
     mut socket: TcpStream,
+    arrival: Arrival,
     start: Instant,
     deadlines: Deadlines,
     shared: &Shared,
@@ -153,6 +163,15 @@ async fn relay_connection(
         return Termination::plain("handshake_limit");
     };
     let mut read = Buffer::default();
+    let _admitted = match arrival {
+        Arrival::Direct(admitted) => admitted,
+        Arrival::Proxied => {
+            match proxied::read_header(&mut socket, start, &mut read, shared, record).await {
+                Ok(admitted) => admitted,
+                Err(termination) => return termination,
+            }
+        }
+    };
     if listener.routes.passes_through() {
         match pass_through::read_hello(&mut socket, start, &mut read, listener, record).await {
             Ok(None) => {}

@@ -1,7 +1,7 @@
 //! `l4-front`: a thin TCP front before an Istio ingress gateway.
 //!
-//! The life of one connection: a worker accepts it (`listener`), the downstream's TLS handshake
-//! runs (`tls`, `leg`), its server name picks a cluster (`route`), the cluster an endpoint
+//! The life of one connection: a worker accepts it (`listener`, `admission`), a trusted proxy says
+//! who its client is (`proxy_protocol`), the downstream's TLS handshake runs (`tls`, `leg`), its server name picks a cluster (`route`), the cluster an endpoint
 //! (`cluster`, `balancer`), the endpoint is dialled with a PROXY header before the ClientHello
 //! (`upstream`, `proxy_protocol`), bytes are relayed (`relay`), and one line is logged
 //! (`access_log`). `connection` is that story in order.
@@ -13,7 +13,9 @@
 //! `route`, `tls`.
 
 mod access_log;
+mod address;
 mod admin;
+mod admission;
 mod balancer;
 mod buffer;
 mod client_hello;
@@ -31,6 +33,8 @@ mod relay;
 mod route;
 mod server;
 mod shared;
+mod source;
+mod throttle;
 mod tls;
 mod upstream;
 

@@ -1,9 +1,11 @@
-//! PROXY protocol headers, encoded: bytes out of facts, nothing else.
+//! PROXY protocol headers: bytes out of facts, and in `decode` facts out of bytes.
 //!
 //! Source: haproxy, doc/proxy-protocol.txt. A fact that the front did not establish itself is not
 //! in the header. Version 2 is written most significant byte first throughout.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+pub(crate) mod decode;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2, command PROXY (section 2.2).
@@ -29,9 +31,9 @@ const CLIENT_SSL: u8 = 0x01;
 const CLIENT_CERT_CONN: u8 = 0x02;
 const CLIENT_CERT_SESS: u8 = 0x04;
 
-/// Bytes in a whole header. Receivers read it into a buffer of their own; more than this is no
+/// Bytes in a whole header, in and out. Receivers read it into a buffer of their own; more than this is no
 /// longer a header but an attack on it.
-const MAX_HEADER: usize = 4096;
+pub(crate) const MAX_HEADER: usize = 4096;
 
 /// What the front knows of a downstream connection.
 #[derive(Debug, Clone, Copy)]

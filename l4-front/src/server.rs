@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::drain::{Drain, DrainTrigger, Phase};
+use crate::listener::Acceptor;
 use crate::metrics::Metrics;
-use crate::shared::Shared;
+use crate::shared::{Places, Shared};
 use crate::{admin, listener};
 
 /// What a connection may take to write its last line once it was told to end.
@@ -85,12 +86,14 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let metrics = Arc::new(Metrics::default());
     let registry = Arc::new(metrics.registry());
     let clusters: Arc<[_]> = config.clusters.into();
+    let places = Places::new(config.connections);
     let listeners: Vec<_> = config
         .listeners
         .into_iter()
         .map(|listener| {
             let (clusters, metrics) = (Arc::clone(&clusters), Arc::clone(&metrics));
-            Arc::new(Shared::new(listener, clusters, metrics, access_log.clone()))
+            let (log, places) = (access_log.clone(), Arc::clone(&places));
+            Arc::new(Shared::new(listener, clusters, metrics, log, places))
         })
         .collect();
     drop(access_log);
@@ -182,9 +185,8 @@ fn spawn_worker(
                 for (shared, socket) in listeners {
                     match TcpListener::from_std(socket) {
                         Ok(socket) => {
-                            let loops =
-                                listener::accept_loop(socket, shared, drain.clone(), task.clone());
-                            tokio::spawn(loops);
+                            let acceptor = Acceptor::new(shared, drain.clone(), task.clone());
+                            tokio::spawn(acceptor.run(socket));
                         }
                         Err(error) => tracing::error!(%error, "a listener could not be started"),
                     }

@@ -13,12 +13,22 @@ use serde::Deserialize;
 pub(super) struct Document {
     /// Threads that relay; 1 to 512. Default: one per core.
     pub(super) workers: Option<u64>,
+    #[serde(default)]
+    pub(super) limits: TotalLimits,
     pub(super) admin: Option<Admin>,
     pub(super) listeners: Vec<Listener>,
     pub(super) clusters: Vec<Cluster>,
     pub(super) access_log: Option<AccessLog>,
     #[serde(default)]
     pub(super) shutdown: Shutdown,
+}
+
+/// Of all listeners together.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TotalLimits {
+    /// Open downstream connections; 1 to 10000000. Default: what the listeners allow.
+    pub(super) connections: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,12 +44,34 @@ pub(super) struct Listener {
     pub(super) bind: SocketAddr,
     #[serde(default)]
     pub(super) accept_proxy_protocol: bool,
+    /// Needed with `accept_proxy_protocol`.
+    pub(super) trusted_proxies: Option<TrustedProxies>,
+    /// Absent: everyone.
+    pub(super) allow: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) deny: Vec<String>,
     pub(super) tls: Option<ListenerTls>,
     pub(super) routes: Vec<Route>,
     #[serde(default)]
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) timeouts: Timeouts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrustedProxies {
+    pub(super) sources: Vec<String>,
+    #[serde(default)]
+    pub(super) others: Others,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Others {
+    #[default]
+    Refuse,
+    Direct,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,9 +135,37 @@ pub(super) enum RouteTls {
 pub(super) struct Limits {
     /// Open downstream connections; 1 to 10000000, default 20000.
     pub(super) connections: u64,
+    /// Of one source; 1 to 1000000. Default: none but `connections`.
     pub(super) connections_per_source: Option<u64>,
+    /// New connections of one source. Default: as many as it likes.
+    pub(super) connection_rate_per_source: Option<ConnectionRate>,
+    pub(super) source_prefix: SourcePrefix,
     /// Downstream TLS handshakes at the same time; 1 to 1000000, default 512.
     pub(super) handshakes_in_flight: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConnectionRate {
+    /// 1 to 1000000.
+    pub(super) per_second: u64,
+    /// At once after a pause; 1 to 1000000, default: `per_second`.
+    pub(super) burst: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SourcePrefix {
+    /// Bits; 8 to 32, default 32.
+    pub(super) ipv4: u64,
+    /// Bits; 16 to 128, default 64.
+    pub(super) ipv6: u64,
+}
+
+impl Default for SourcePrefix {
+    fn default() -> Self {
+        Self { ipv4: 32, ipv6: 64 }
+    }
 }
 
 impl Default for Limits {
@@ -113,6 +173,8 @@ impl Default for Limits {
         Self {
             connections: 20_000,
             connections_per_source: None,
+            connection_rate_per_source: None,
+            source_prefix: SourcePrefix::default(),
             handshakes_in_flight: 512,
         }
     }

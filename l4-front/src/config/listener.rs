@@ -10,10 +10,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::checks::{bounded, once, unsupported};
+use super::checks::{bounded, once};
 use super::document::{self, ClientAuthMode, RouteTls};
 use super::timeouts::{self, Timeouts};
-use super::{ConfigError, files};
+use super::{ConfigError, admission, files};
+use crate::admission::Rules;
 use crate::cluster::{Cluster, ClusterIndex};
 use crate::route::{Mode, NamePattern, Routes, Target};
 use crate::tls::downstream;
@@ -26,6 +27,7 @@ pub(crate) struct Listener {
     /// `None`: every route passes through.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) routes: Arc<Routes>,
+    pub(crate) admission: Rules,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
 }
@@ -44,18 +46,8 @@ pub(super) fn validate(
     clusters: &[Cluster],
     provider: &Arc<CryptoProvider>,
 ) -> Result<Listener, ConfigError> {
-    if listener.accept_proxy_protocol {
-        return Err(unsupported(
-            &format!("{at}.accept_proxy_protocol"),
-            "true",
-            "false",
-        ));
-    }
+    let admission = admission::validate(at, &listener)?;
     let limits = &listener.limits;
-    if let Some(limit) = limits.connections_per_source {
-        let at = format!("{at}.limits.connections_per_source");
-        return Err(unsupported(&at, &limit.to_string(), "leaving it out"));
-    }
     let default_mode = match listener.tls {
         Some(_) => Mode::Terminate,
         None => Mode::PassThrough,
@@ -73,6 +65,7 @@ pub(super) fn validate(
         bind: listener.bind,
         tls: tls.transpose()?.map(Arc::new),
         routes,
+        admission,
         limits: Limits {
             connections: bounded(
                 &format!("{at}.limits.connections"),

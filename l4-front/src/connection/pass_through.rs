@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::first_bytes::{ReadError, read_until};
 use super::{Termination, header, no_endpoint};
 use crate::access_log::Record;
 use crate::buffer::Buffer;
@@ -26,7 +27,10 @@ pub(super) async fn read_hello(
     record: &mut Record,
 ) -> Result<Option<Target>, Termination> {
     let terminates = listener.tls.is_some();
-    let receive = receive(socket, read);
+    let mut reader = HelloReader::default();
+    let receive = read_until(socket, read, client_hello::MAX_BYTES, |bytes| {
+        reader.read(bytes)
+    });
     let hello = match timeout_at(start + listener.timeouts.client_hello, receive).await {
         Err(_elapsed) => return Err(Termination::plain("client_hello_timeout")),
         Ok(Ok(hello)) => hello,
@@ -34,9 +38,9 @@ pub(super) async fn read_hello(
             return Err(Termination::plain("closed_before_hello"));
         }
         // rustls finds the same, and the fitting alert.
-        Ok(Err(ReadError::Hello(_))) if terminates => return Ok(None),
+        Ok(Err(ReadError::Malformed(_))) if terminates => return Ok(None),
         Ok(Err(error)) => {
-            if matches!(error, ReadError::Hello(_)) {
+            if matches!(error, ReadError::Malformed(_)) {
                 refuse(socket, &alert::DECODE_ERROR, listener).await;
             }
             return Err(Termination::because("handshake_failed", &error));
@@ -90,44 +94,6 @@ pub(super) async fn serve(
     relay::pass_through::relay(socket, upstream, first, deadlines, traffic)
         .await
         .into()
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error("the peer closed the connection in its ClientHello")]
-    Closed,
-    #[error(transparent)]
-    Hello(#[from] client_hello::HelloError),
-    #[error("socket: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-async fn receive(
-    socket: &mut TcpStream,
-    read: &mut Buffer,
-) -> Result<client_hello::ClientHello, ReadError> {
-    let mut reader = HelloReader::default();
-    loop {
-        // No buffer is held by a client that says nothing.
-        socket.readable().await?;
-        let had = read.filled().len();
-        let room = client_hello::MAX_BYTES.saturating_sub(had);
-        let count = match socket.try_read(&mut read.space()[..room]) {
-            Ok(0) => Err(ReadError::Closed),
-            Ok(count) => Ok(count),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                read.release_if_empty();
-                continue;
-            }
-            Err(error) => Err(error.into()),
-        };
-        read.fill(*count.as_ref().unwrap_or(&0));
-        read.release_if_empty();
-        count?;
-        if let Some(hello) = reader.read(read.filled())? {
-            return Ok(hello);
-        }
-    }
 }
 
 /// Tells a client why it goes, and lets it read that: closing a socket with unread input would
