@@ -60,5 +60,5 @@ pub mod token_type;
 pub mod verify;
 pub mod waiting;
 
-#[cfg(any(target_arch = "wasm32", lint_shell))]
+#[cfg(any(all(target_arch = "wasm32", feature = "entry"), lint_shell))]
 mod wasm;

@@ -10,8 +10,8 @@ describe() {
   case $1 in
     format) echo "cargo fmt" ;;
     clippy) echo "cargo clippy, all targets, no warnings" ;;
-    clippy-shell) echo "cargo clippy, the filter's Wasm shell, no warnings" ;;
-    wasm) echo "the filter compiled for wasm32-wasip1, no warnings" ;;
+    clippy-shell) echo "cargo clippy, what runs only in Wasm, no warnings" ;;
+    wasm) echo "the filter and the tests' verifier compiled for wasm32-wasip1, no warnings" ;;
     docs) echo "cargo doc, no warnings" ;;
     no-std) echo "the filter's core names no std" ;;
     licenses) echo "cargo deny: licences, banned crates, sources" ;;
@@ -35,9 +35,9 @@ check_format() { cargo fmt --all --check && cargo fmt --manifest-path filter/fuz
 
 check_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 
-# The filter's shell exists only for Wasm, where the compiler at hand may have no clippy; so clippy reads it natively.
+# The filter's shell and the verifier exist only for Wasm, where the compiler at hand may have no clippy; so clippy reads them natively.
 check_clippy_shell() {
-  RUSTFLAGS='--cfg lint_shell' cargo clippy --package identity-filter --lib --locked -- -D warnings
+  RUSTFLAGS='--cfg lint_shell' cargo clippy --package identity-filter --package verifier --lib --locked -- -D warnings
 }
 
 check_wasm() (
@@ -45,7 +45,8 @@ check_wasm() (
   source .cache/wasm-toolchain/env
   export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/wasm
   export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="${CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS:-} -Dwarnings"
-  cargo check --package identity-filter --lib --target wasm32-wasip1 --locked
+  cargo check --package identity-filter --lib --target wasm32-wasip1 --locked &&
+    cargo check --package verifier --target wasm32-wasip1 --locked
 )
 
 check_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }

@@ -15,6 +15,8 @@ pub struct PlainGateway {
     pub process: Process,
     /// Where it takes requests.
     pub address: SocketAddr,
+    /// Where it takes those for [`Plan::beside`].
+    pub beside: Vec<SocketAddr>,
     /// Envoy's own admin port.
     pub admin: SocketAddr,
 }
@@ -28,6 +30,29 @@ pub struct Plan {
     pub clusters: Vec<Value>,
     /// Header fields of every answer of the route, such as what the filters made of the request's.
     pub answer_headers: Vec<(&'static str, &'static str)>,
+    /// More listeners of the same Envoy.
+    pub beside: Vec<Beside>,
+    /// Whether the filters' own records are in the log.
+    pub records: Records,
+}
+
+/// A listener with filters of its own and the same route.
+#[derive(Debug)]
+pub struct Beside {
+    /// As [`Plan::filters`].
+    pub filters: Vec<Value>,
+    /// As [`Plan::answer_headers`].
+    pub answer_headers: Vec<(&'static str, &'static str)>,
+}
+
+/// What becomes of the audit records.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Records {
+    /// They are not written, which takes less time.
+    #[default]
+    Dropped,
+    /// They are in the log of the process.
+    Kept,
 }
 
 /// How a process is started, as [`Process::start`] does it.
@@ -45,7 +70,15 @@ impl PlainGateway {
         folder: &RunFolder,
     ) -> Result<Self, HarnessError> {
         let (address, admin) = (ports::free()?, ports::free()?);
-        let bootstrap = plan.bootstrap(address, admin);
+        let mut beside = Vec::new();
+        for _listener in &plan.beside {
+            beside.push(ports::free()?);
+        }
+        let log_level = match plan.records {
+            Records::Dropped => "error",
+            Records::Kept => "warning",
+        };
+        let bootstrap = plan.bootstrap(address, &beside, admin);
         let config = folder.write(&format!("{name}.json"), &format!("{bootstrap:#}"))?;
         let config = config.to_string_lossy();
         let arguments = [
@@ -55,7 +88,7 @@ impl PlainGateway {
             "1",
             "--disable-hot-restart",
             "--log-level",
-            "error",
+            log_level,
         ];
         let mut process = start(name, &tools::envoy()?, &arguments, folder)?;
         process
@@ -66,44 +99,52 @@ impl PlainGateway {
         Ok(Self {
             process,
             address,
+            beside,
             admin,
         })
     }
 }
 
 impl Plan {
-    fn bootstrap(self, address: SocketAddr, admin: SocketAddr) -> Value {
-        let mut filters = self.filters;
-        filters.push(filter("router", "router.v3.Router", json!({})));
-        let header =
-            |(name, value): (&str, &str)| json!({ "header": { "key": name, "value": value } });
-        let headers: Vec<Value> = self.answer_headers.into_iter().map(header).collect();
+    fn bootstrap(self, address: SocketAddr, beside: &[SocketAddr], admin: SocketAddr) -> Value {
+        let mut listeners = vec![listener(address, self.filters, self.answer_headers)];
+        for (address, beside) in beside.iter().zip(self.beside) {
+            listeners.push(listener(*address, beside.filters, beside.answer_headers));
+        }
         json!({
             "admin": { "address": socket_address(admin) },
-            "static_resources": {
-                "listeners": [{
-                    "name": "plain",
-                    "address": socket_address(address),
-                    "filter_chains": [{ "filters": [{
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": {
-                            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                            "stat_prefix": "plain",
-                            "http_filters": filters,
-                            "route_config": { "virtual_hosts": [{
-                                "name": "all", "domains": ["*"], "routes": [{
-                                    "match": { "prefix": "/" },
-                                    "direct_response": { "status": 200, "body": { "inline_string": "ok" } },
-                                    "response_headers_to_add": headers,
-                                }],
-                            }] },
-                        },
-                    }] }],
-                }],
-                "clusters": self.clusters,
-            },
+            "static_resources": { "listeners": listeners, "clusters": self.clusters },
         })
     }
+}
+
+fn listener(
+    address: SocketAddr,
+    mut filters: Vec<Value>,
+    answer_headers: Vec<(&str, &str)>,
+) -> Value {
+    filters.push(filter("router", "router.v3.Router", json!({})));
+    let header = |(name, value): (&str, &str)| json!({ "header": { "key": name, "value": value } });
+    let headers: Vec<Value> = answer_headers.into_iter().map(header).collect();
+    json!({
+        "name": format!("plain-{}", address.port()),
+        "address": socket_address(address),
+        "filter_chains": [{ "filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": "plain",
+                "http_filters": filters,
+                "route_config": { "virtual_hosts": [{
+                    "name": "all", "domains": ["*"], "routes": [{
+                        "match": { "prefix": "/" },
+                        "direct_response": { "status": 200, "body": { "inline_string": "ok" } },
+                        "response_headers_to_add": headers,
+                    }],
+                }] },
+            },
+        }] }],
+    })
 }
 
 /// An HTTP filter of Envoy's: its name, its type and its configuration.

@@ -62,6 +62,17 @@ pub fn filter() -> Result<PathBuf, HarnessError> {
     )
 }
 
+/// The filter's signature engines in a module of their own.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`].
+pub fn verifier() -> Result<PathBuf, HarnessError> {
+    built(
+        "target/filter/verifier.wasm",
+        "./scripts/build-filter --with-verifier",
+    )
+}
+
 /// A path inside the checkout.
 #[must_use]
 pub fn in_repository(path: &str) -> PathBuf {

@@ -14,7 +14,6 @@ mod isolation;
 mod issuer;
 mod memory;
 mod presets;
-mod primitives;
 mod request;
 mod tokens;
 mod vectors;

@@ -1,241 +1,151 @@
-//! Signatures against vectors that others wrote: Wycheproof and RFC 7515. Their payloads are no
-//! claims, so this is about the token form, the key policy and the signature.
-//!
-//! The vectors hold test private keys and are not part of the repository: they are read from
-//! `$TEST_VECTORS`, or from `../shared/vectors`. Where neither is there, the test says so.
+//! Signatures against vectors that others wrote. Every engine that checks the algorithm has the same
+//! answer, and it is the one that the vectors, or a named exception, ask for.
 
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 
 use identity_filter::algorithm::Algorithm;
-use identity_filter::jwks::KeySet;
-use identity_filter::signature::Engine;
+use identity_filter::jwks::{KeySet, SkipReason};
 use identity_filter::signature::software::Software;
-use identity_filter::token::Jws;
-use serde_json::{Map, Value, json};
+use identity_filter::signature::{Engine, PublicKey};
+use identity_filter::token::{Header, Jws};
+use serde_json::{Value, json};
+use signatures::case::{Group, Signed, Want};
+use signatures::{outside, primitives};
 
 use crate::host::HostStandIn;
 
-/// Cases that are called valid and that this filter refuses, each for a reason of its own: the key
-/// names another `alg` than the token, or a character is none of base64url's.
-const DISPUTABLE: [u64; 6] = [346, 347, 350, 351, 372, 373];
-
-/// A file of the vectors; `None` where there are none, and then it says so past the test runner, which
-/// keeps what a passing test prints.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tells this test where the vectors are"
-)]
-fn read(path: &str) -> Option<Value> {
-    let folder = std::env::var("TEST_VECTORS").map_or_else(
-        |_unset| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors")),
-        PathBuf::from,
-    );
-    if !folder.is_dir() {
-        let missing = folder.display();
-        let message = format!("LEFT OUT: vectors {path}: no folder {missing}; set TEST_VECTORS\n");
-        io::stderr().write_all(message.as_bytes()).unwrap();
-        return None;
-    }
-    let text = std::fs::read(folder.join(path)).unwrap();
-    Some(serde_json::from_slice(&text).unwrap())
-}
-
-/// The public half of a JWK, as a provider would publish it.
-fn public(key: &Value) -> Value {
-    let is_public = |name: &str| !["d", "p", "q", "dp", "dq", "qi", "oth"].contains(&name);
-    let members = key
-        .as_object()
-        .unwrap()
-        .iter()
-        .filter(|(name, _)| is_public(name));
-    Value::Object(
-        members
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect::<Map<_, _>>(),
-    )
-}
-
-fn key_set(keys: &Value) -> Result<KeySet, String> {
-    let keys = match keys.get("keys") {
-        Some(Value::Array(keys)) => keys.iter().map(public).collect(),
-        _ => vec![public(keys)],
-    };
-    KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).map_err(|error| error.to_string())
-}
-
-/// What the filter does with a token, short of its claims. Every engine that checks the algorithm has
-/// the same answer.
-fn is_accepted(keys: &KeySet, token: &str) -> bool {
-    let Ok(jws) = Jws::parse(token, 64 * 1024) else {
-        return false;
-    };
-    let Some(algorithm) = Algorithm::from_name(&jws.header().algorithm) else {
-        return false;
-    };
-    let Some(key) = keys.pick(jws.header(), algorithm) else {
-        return false;
-    };
-    let text = jws.signing_input().as_bytes();
-    let mut verdicts = [&HostStandIn as &dyn Engine, &Software]
+/// What each engine says; without a key, nobody has signed.
+fn ask(algorithm: Algorithm, key: Option<&PublicKey>, text: &[u8], signature: &[u8]) -> Vec<bool> {
+    [&HostStandIn as &dyn Engine, &Software]
         .into_iter()
         .filter(|engine| engine.checks(algorithm))
-        .map(|engine| engine.is_valid(algorithm, key, text, jws.signature()));
-    let verdict = verdicts.next().unwrap();
-    assert!(
-        verdicts.all(|other| other == verdict),
-        "the engines disagree about {token}"
-    );
-    verdict
+        .map(|engine| key.is_some_and(|key| engine.is_valid(algorithm, key, text, signature)))
+        .collect()
 }
 
-fn algorithm(token: &str) -> String {
-    Jws::parse(token, 64 * 1024)
-        .map_or_else(|_| String::new(), |jws| jws.header().algorithm.clone())
+/// The algorithm, and what each engine says; nothing of a token that is refused for its form.
+fn judge(keys: &KeySet, signed: &Signed) -> Option<(Algorithm, Vec<bool>)> {
+    match signed {
+        Signed::Token(token) => {
+            let jws = Jws::parse(token, 64 * 1024).ok()?;
+            let algorithm = Algorithm::from_name(&jws.header().algorithm)?;
+            let key = keys.pick(jws.header(), algorithm);
+            let text = jws.signing_input().as_bytes();
+            Some((algorithm, ask(algorithm, key, text, jws.signature())))
+        }
+        Signed::Text {
+            algorithm: name,
+            text,
+            signature,
+        } => {
+            let algorithm = Algorithm::from_name(name)?;
+            let header = Header {
+                algorithm: (*name).into(),
+                key_id: None,
+                kind: None,
+            };
+            let key = keys.pick(&header, algorithm);
+            Some((algorithm, ask(algorithm, key, text, signature)))
+        }
+    }
 }
 
-#[test]
-fn wycheproof_signatures() {
-    let Some(vectors) = read("wycheproof/json_web_signature_test.json") else {
-        return;
-    };
-    let (mut accepted, mut refused, mut other_algorithms) = (0, 0, 0);
-    for group in vectors["testGroups"].as_array().unwrap() {
-        let keys = key_set(group.get("public").unwrap_or_else(|| &group["private"]));
-        for test in group["tests"].as_array().unwrap() {
-            let (id, token) = (
-                test["tcId"].as_u64().unwrap(),
-                test["jws"].as_str().unwrap_or(""),
+fn key_set(keys: &Value) -> KeySet {
+    KeySet::parse(keys.to_string().as_bytes()).unwrap_or_default()
+}
+
+/// How often each algorithm was accepted and refused.
+fn check(groups: &[Group]) -> BTreeMap<&'static str, [usize; 2]> {
+    let mut counts = BTreeMap::new();
+    for group in groups {
+        let keys = key_set(&group.keys);
+        for case in &group.cases {
+            let judged = judge(&keys, &case.signed);
+            let verdicts = judged
+                .as_ref()
+                .map_or(&[false][..], |(_, verdicts)| verdicts);
+            assert!(
+                case.want.is_met_by(verdicts),
+                "{}, {}: {verdicts:?}, {:?} is right",
+                group.name,
+                case.name,
+                case.want
             );
-            let got = keys.as_ref().is_ok_and(|keys| is_accepted(keys, token));
-            let is_ours = Algorithm::from_name(&algorithm(token)).is_some();
-            let want = test["result"] == "valid" && is_ours && !DISPUTABLE.contains(&id);
-            assert_eq!(got, want, "case {id}: {}, {keys:?}", test["comment"]);
-            match (got, is_ours) {
-                (true, _) => accepted += 1,
-                (false, true) => refused += 1,
-                (false, false) => other_algorithms += 1,
+            if let Some((algorithm, verdicts)) = &judged {
+                counts.entry(algorithm.name()).or_insert([0; 2])[usize::from(!verdicts[0])] += 1;
             }
         }
     }
-    eprintln!(
-        "{accepted} accepted, {refused} refused, {other_algorithms} of other algorithms or forms"
+    eprintln!("accepted and refused: {counts:?}");
+    counts
+}
+
+#[test]
+fn tokens_that_others_signed() {
+    let Some(groups) = outside::groups("tokens that others signed").unwrap() else {
+        return;
+    };
+    let counts = check(&groups);
+    assert!(
+        counts
+            .values()
+            .all(|[accepted, refused]| accepted + refused > 0)
     );
-    assert!(accepted > 0 && refused > 0 && other_algorithms > 0);
+    assert!(counts.len() >= 8, "{counts:?}");
 }
 
 #[test]
-fn wycheproof_key_sets() {
-    let Some(vectors) = read("wycheproof/json_web_key_test.json") else {
-        return;
-    };
-    for group in vectors["testGroups"].as_array().unwrap() {
-        let keys = key_set(group.get("public").unwrap_or_else(|| &group["private"]));
-        for test in group["tests"].as_array().unwrap() {
-            let token = test["jws"].as_str().unwrap();
-            let got = keys.as_ref().is_ok_and(|keys| is_accepted(keys, token));
-            let is_ours = Algorithm::from_name(&algorithm(token)).is_some();
-            // A mixed set is not refused as a whole, its unusable keys are dropped; and a provider's weak
-            // key (ROCA) is the provider's to withdraw.
-            let is_mixed = test["flags"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|flag| flag == "MixedKeySet");
-            let is_roca = test["comment"] == "rejectsKeyWithRocaVulnerability";
-            if !(is_mixed && is_ours || is_roca) {
-                let want = test["result"] == "valid" && is_ours;
-                assert_eq!(got, want, "{}: {}", test["tcId"], test["comment"]);
-            }
-        }
+fn texts_that_others_signed() {
+    let counts = check(&primitives::groups().unwrap());
+    assert_eq!(counts.len(), Algorithm::ALL.len(), "{counts:?}");
+    for (name, [accepted, refused]) in counts {
+        assert!(accepted > 0 && refused > 0, "{name}");
     }
 }
 
 #[test]
-fn json_web_encryption_is_refused() {
-    let Some(vectors) = read("wycheproof/json_web_encryption_test.json") else {
-        return;
-    };
-    let tests = vectors["testGroups"]
-        .as_array()
-        .unwrap()
+fn longer_rsa_keys_are_refused() {
+    let groups = primitives::groups().unwrap();
+    let group = groups
         .iter()
-        .flat_map(|group| group["tests"].as_array().unwrap());
-    for test in tests {
-        let token = test["jwe"].as_str().unwrap_or_default();
-        assert!(Jws::parse(token, 64 * 1024).is_err(), "{}", test["tcId"]);
-    }
+        .find(|group| group.name == "Rsa8192Sha256")
+        .unwrap();
+    let mut keys = group.keys.clone();
+    let own = crate::issuer::EC.jwk();
+    keys["keys"].as_array_mut().unwrap().push(own);
+    let keys = key_set(&keys);
+    let bits = identity_filter::signature::KeyError::RsaModulus { bits: 8192 };
+    assert_eq!(keys.skipped()[0].reason, SkipReason::Key(bits));
 }
 
 #[test]
-fn rfc_7515_examples() {
-    let Some(vectors) = read("rfc7515/rfc7515.json") else {
+fn a_key_that_others_published_is_used_when_it_is_public() {
+    let Some(files) = outside::keys("keys that others published").unwrap() else {
         return;
     };
-    let examples = vectors
-        .as_object()
-        .unwrap()
-        .values()
-        .filter_map(Value::as_array)
-        .flatten();
-    let mut accepted = Vec::new();
-    for example in examples {
-        let Some(token) = example["jws"]
-            .as_str()
-            .filter(|_| example["jwk"].is_object())
-        else {
-            continue;
-        };
-        if key_set(&example["jwk"]).is_ok_and(|keys| is_accepted(&keys, token)) {
-            accepted.push(example["section"].as_str().unwrap());
-        }
-    }
-    assert_eq!(accepted, ["RFC7515 A.2", "RFC7515 A.3", "RFC7515 A.4"]);
-}
-
-#[test]
-fn rfc_7520_8037_and_7797_examples() {
-    let examples = [
-        ("jws/4_1.rsa_v15_signature.json", true),
-        ("jws/4_2.rsa-pss_signature.json", true),
-        ("jws/4_3.ecdsa_signature.json", true),
-        ("curve25519/jws.json", true),
-        // A shared secret, a detached payload, and one that is not encoded.
-        ("jws/4_4.hmac-sha2_integrity_protection.json", false),
-        ("jws/4_5.signature_with_detached_content.json", false),
-        ("rfc7797/hmac-sha2_b64_false.json", false),
-        ("curve25519/ecdh-es.json", false),
-    ];
-    for (path, want) in examples {
-        let Some(example) = read(&format!("jose-cookbook/{path}")) else {
-            return;
-        };
-        let token = example["output"]["compact"].as_str().unwrap();
-        let keys = key_set(&example["input"]["key"]);
-        let got = keys.as_ref().is_ok_and(|keys| is_accepted(keys, token));
-        assert_eq!(got, want, "{path}, {keys:?}");
-        // Its other serialisations are no tokens, whatever they are signed with.
-        for form in ["json", "json_flat"] {
-            let text = example["output"][form].to_string();
-            assert!(Jws::parse(&text, 64 * 1024).is_err(), "{path}, {form}");
-        }
+    for (file, jwk) in files {
+        let keys = key_set(&json!({ "keys": [jwk, crate::issuer::EC.jwk()] }));
+        let is_public = file.contains("public");
+        assert_eq!(keys.len(), 1 + usize::from(is_public), "{file}");
+        assert_eq!(keys.private(), usize::from(!is_public), "{file}");
     }
 }
 
 #[test]
 fn shared_secrets_are_refused_by_algorithm_and_by_key() {
-    let Some(vectors) = read("wycheproof/json_web_signature_test.json") else {
+    let Some(groups) = outside::groups("shared secrets").unwrap() else {
         return;
     };
+    let is_secret = |group: &&Group| {
+        let keys = group.keys["keys"].as_array().unwrap();
+        !keys.is_empty() && keys.iter().all(|key| key["kty"] == "oct")
+    };
     let mut refused = 0;
-    for group in vectors["testGroups"].as_array().unwrap() {
-        for test in group["tests"].as_array().unwrap() {
-            let name = algorithm(test["jws"].as_str().unwrap_or_default());
-            if test["result"] == "valid" && name.starts_with("HS") {
-                assert_eq!(Algorithm::from_name(&name), None);
-                assert!(key_set(&group["private"]).is_err(), "{}", test["tcId"]);
-                refused += 1;
-            }
+    for group in groups.iter().filter(is_secret) {
+        assert!(key_set(&group.keys).is_empty(), "{}", group.name);
+        for case in &group.cases {
+            assert_eq!(case.want, Want::Refuse, "{}, {}", group.name, case.name);
+            refused += 1;
         }
     }
     assert!(refused > 0);

@@ -118,6 +118,7 @@ async fn start(
         )],
         clusters: vec![clear_cluster(CLUSTER, keys.address())],
         answer_headers: SEEN.to_vec(),
+        ..plain_gateway::Plan::default()
     };
     PlainGateway::start("soak-envoy", plan, Process::start, folder).await
 }
