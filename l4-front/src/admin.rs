@@ -1,4 +1,4 @@
-//! The operators' HTTP endpoint: /healthz, /readyz, /metrics.
+//! The operators' HTTP endpoint: /healthz, /readyz, /metrics, /endpoints.
 //!
 //! It has no authentication and must be bound to an address that only operators reach.
 
@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
+use crate::cluster::{Cluster, status};
 use crate::drain::Drain;
 use crate::metrics::render;
 
@@ -25,8 +26,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failed accept(2).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What there is to show.
+pub(crate) struct Pages {
+    pub(crate) registry: Registry,
+    pub(crate) clusters: Arc<[Arc<Cluster>]>,
+}
+
 /// Serves until dropped.
-pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>, drain: Drain) {
+pub(crate) async fn serve(listener: TcpListener, pages: Arc<Pages>, drain: Drain) {
     loop {
         let socket = match listener.accept().await {
             Ok((socket, _peer)) => socket,
@@ -36,10 +43,10 @@ pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>, drain:
                 continue;
             }
         };
-        let (registry, drain) = (Arc::clone(&registry), drain.clone());
+        let (pages, drain) = (Arc::clone(&pages), drain.clone());
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let response = answer(request.method(), request.uri().path(), &registry, &drain);
+                let response = answer(request.method(), request.uri().path(), &pages, &drain);
                 async { Ok::<_, Infallible>(response) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
@@ -52,12 +59,8 @@ pub(crate) async fn serve(listener: TcpListener, registry: Arc<Registry>, drain:
     }
 }
 
-fn answer(
-    method: &Method,
-    path: &str,
-    registry: &Registry,
-    drain: &Drain,
-) -> Response<Full<Bytes>> {
+fn answer(method: &Method, path: &str, pages: &Pages, drain: &Drain) -> Response<Full<Bytes>> {
+    const JSON: &str = "application/json";
     const TEXT: &str = "text/plain; charset=utf-8";
     const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let (status, kind, body) = match path {
@@ -73,11 +76,12 @@ fn answer(
             TEXT,
             "draining\n".to_owned(),
         ),
-        "/metrics" => (StatusCode::OK, METRICS, render(registry)),
+        "/metrics" => (StatusCode::OK, METRICS, render(&pages.registry)),
+        "/endpoints" => (StatusCode::OK, JSON, status::render(&pages.clusters)),
         _ => (
             StatusCode::NOT_FOUND,
             TEXT,
-            "try /healthz, /readyz or /metrics\n".to_owned(),
+            "try /healthz, /readyz, /metrics or /endpoints\n".to_owned(),
         ),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -96,18 +100,17 @@ mod tests {
     #[test]
     fn readiness_ends_with_the_drain_and_health_does_not() {
         let (trigger, drain) = DrainTrigger::new();
-        let registry = Registry::default();
-        let status = |path: &str| {
-            answer(&Method::GET, path, &registry, &drain)
-                .status()
-                .as_u16()
+        let pages = Pages {
+            registry: Registry::default(),
+            clusters: Arc::new([]),
         };
+        let status = |path: &str| answer(&Method::GET, path, &pages, &drain).status().as_u16();
         assert_eq!((status("/healthz"), status("/readyz")), (200, 200));
         trigger.set(Phase::Draining);
         assert_eq!((status("/healthz"), status("/readyz")), (200, 503));
         assert_eq!(status("/other"), 404);
         assert_eq!(
-            answer(&Method::POST, "/metrics", &registry, &drain).status(),
+            answer(&Method::POST, "/metrics", &pages, &drain).status(),
             405
         );
     }

@@ -214,15 +214,16 @@ async fn relay_connection(
     };
     let server_name = record.sni.clone();
     let wish = Wish {
+        downstream: record.downstream,
         header: &header,
         server_name: server_name.as_deref(),
         alpn: facts.alpn.as_deref(),
     };
     let mut attempts = Attempts::default();
-    let dialled = upstream::dial(cluster, &wish, &shared.metrics, &mut attempts).await;
+    let dialled = upstream::dial_tls(cluster, &wish, &mut attempts).await;
     record.attempts = attempts.made;
     record.endpoint = attempts.endpoint;
-    let Some(leg) = dialled else {
+    let Some((leg, _lease)) = dialled else {
         // The downstream gets no close_notify: nothing was answered, so nothing ended well.
         let _ = timeout(listener.timeouts.handshake, downstream.give_up()).await;
         return no_endpoint(attempts);
@@ -235,7 +236,7 @@ async fn relay_connection(
 fn no_endpoint(attempts: Attempts) -> Termination {
     attempts.error.map_or_else(
         || Termination::plain("no_endpoint"),
-        |error| Termination::because("no_endpoint", &error),
+        |error| Termination::because(error.termination(), &error),
     )
 }
 

@@ -9,6 +9,9 @@
 //! Where a route passes TLS through, the ClientHello is only read (`client_hello`) and everything
 //! goes on as it came (`relay::pass_through`, `pipe`).
 //!
+//! Beside the connections each cluster checks its endpoints (`health`) and leaves out those that
+//! fail (`cluster`).
+//!
 //! Pure, without sockets and clocks: `balancer`, `buffer`, `client_hello`, `proxy_protocol`,
 //! `route`, `tls`.
 
@@ -24,6 +27,8 @@ mod cluster;
 mod config;
 mod connection;
 mod drain;
+mod health;
+mod jitter;
 mod leg;
 mod listener;
 mod metrics;

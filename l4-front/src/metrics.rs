@@ -21,14 +21,6 @@ pub(crate) struct OfListener {
     pub(crate) listener: String,
 }
 
-/// Labels of what is counted per attempt to reach an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct OfAttempt {
-    pub(crate) cluster: String,
-    pub(crate) endpoint: String,
-    pub(crate) result: &'static str,
-}
-
 /// All that the front counts.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -40,7 +32,6 @@ pub(crate) struct Metrics {
     pub(crate) bytes_up: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) bytes_down: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) bytes_spliced: Family<OfListener, Counter<u64, AtomicU64>>,
-    pub(crate) attempts: Family<OfAttempt, Counter>,
     pub(crate) access_log_lost: Counter,
 }
 
@@ -90,11 +81,6 @@ impl Metrics {
             "Of the data relayed both ways, what the kernel moved by splice(2)",
             Unit::Bytes,
             self.bytes_spliced.clone(),
-        );
-        registry.register(
-            "upstream_connect_attempts",
-            "Attempts to connect to an endpoint, by result",
-            self.attempts.clone(),
         );
         registry.register(
             "access_log_lines_lost",

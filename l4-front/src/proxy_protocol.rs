@@ -8,6 +8,13 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub(crate) mod decode;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Version 2, command LOCAL, no addresses (section 2.2): the front speaks for itself, as in a health
+/// check, and the receiver is to use the connection's own ends.
+pub(crate) const LOCAL_V2: &[u8; 16] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+/// The same in version 1 (section 2.1).
+pub(crate) const LOCAL_V1: &[u8] = b"PROXY UNKNOWN\r\n";
+
 /// Version 2, command PROXY (section 2.2).
 const VERSION_AND_COMMAND: u8 = 0x21;
 const FAMILY_TCP4: u8 = 0x11;

@@ -14,12 +14,14 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::access_log::AccessLog;
+use crate::admin::Pages;
+use crate::cluster::metrics::ClusterMetrics;
 use crate::config::Config;
 use crate::drain::{Drain, DrainTrigger, Phase};
 use crate::listener::Acceptor;
 use crate::metrics::Metrics;
 use crate::shared::{Places, Shared};
-use crate::{admin, listener};
+use crate::{admin, cluster, listener};
 
 /// What a connection may take to write its last line once it was told to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -84,8 +86,13 @@ pub fn run(config: Config) -> Result<(), RunError> {
         tracing::info!(%address, "admin endpoint");
     }
     let metrics = Arc::new(Metrics::default());
-    let registry = Arc::new(metrics.registry());
-    let clusters: Arc<[_]> = config.clusters.into();
+    let clusters: Arc<[_]> = config.clusters.into_iter().map(Arc::new).collect();
+    let mut registry = metrics.registry();
+    registry.register_collector(Box::new(ClusterMetrics(Arc::clone(&clusters))));
+    let pages = Arc::new(Pages {
+        registry,
+        clusters: Arc::clone(&clusters),
+    });
     let places = Places::new(config.connections);
     let listeners: Vec<_> = config
         .listeners
@@ -117,11 +124,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
 
     control.block_on(async {
         if let Some(socket) = admin {
-            tokio::spawn(admin::serve(
-                TcpListener::from_std(socket)?,
-                registry,
-                drain,
-            ));
+            tokio::spawn(admin::serve(TcpListener::from_std(socket)?, pages, drain));
+        }
+        for cluster in clusters.iter() {
+            tokio::spawn(cluster::keep(Arc::clone(cluster)));
         }
         tracing::info!(workers = config.workers, "serving");
         tokio::select! {

@@ -15,7 +15,7 @@ use crate::metrics::{Metrics, OfListener};
 /// One listener at work.
 pub(crate) struct Shared {
     pub(crate) listener: Listener,
-    pub(crate) clusters: Arc<[Cluster]>,
+    pub(crate) clusters: Arc<[Arc<Cluster>]>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) admission: Admission,
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         listener: Listener,
-        clusters: Arc<[Cluster]>,
+        clusters: Arc<[Arc<Cluster>]>,
         metrics: Arc<Metrics>,
         access_log: Option<AccessLog>,
         all_places: Arc<Places>,

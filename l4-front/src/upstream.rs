@@ -7,14 +7,16 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::cluster::{Cluster, EndpointAddr, ServerNamePolicy};
+use crate::cluster::endpoint::{Endpoint, Lease, Outcome};
+use crate::cluster::queue::Refused;
+use crate::cluster::{Cluster, NoLease, ServerNamePolicy};
 use crate::leg::{Leg, LegError};
 use crate::listener::tune;
-use crate::metrics::{Metrics, OfAttempt};
 use crate::tls::session::Session;
 
 /// What every attempt with TLS for one downstream connection has in common.
 pub(crate) struct Wish<'a> {
+    pub(crate) downstream: SocketAddr,
     /// The PROXY header; may be empty.
     pub(crate) header: &'a [u8],
     /// What the downstream asked for.
@@ -43,23 +45,51 @@ pub(crate) enum AttemptError {
     Handshake(#[from] LegError),
     #[error("handshake: not finished in time")]
     HandshakeTimeout,
+    #[error(transparent)]
+    NoLease(NoLease),
     #[error("the cluster has no TLS, and nothing is sent in clear")]
     NoTls,
     #[error("the server name cannot be forwarded")]
     ServerName,
 }
 
+/// Whose fault a failed attempt is.
+enum Blame {
+    Downstream,
+    Endpoint,
+    /// The downstream chooses server name and protocol, so it can make an endpoint refuse. Only if
+    /// another endpoint then accepts the same, the one that refused is to blame: else a stranger
+    /// could have endpoints ejected.
+    Unclear,
+}
+
 impl AttemptError {
-    /// The label in the metrics.
-    const fn label(&self) -> &'static str {
+    const fn outcome(&self) -> Outcome {
         match self {
-            Self::Alpn { .. } => "alpn_mismatch",
-            Self::Connect(_) => "connect_failed",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::Handshake(_) => "handshake_failed",
-            Self::HandshakeTimeout => "handshake_timeout",
-            Self::NoTls => "no_tls",
-            Self::ServerName => "server_name",
+            Self::Alpn { .. } => Outcome::AlpnMismatch,
+            Self::Connect(_) => Outcome::ConnectFailed,
+            Self::ConnectTimeout => Outcome::ConnectTimeout,
+            Self::Handshake(_) => Outcome::HandshakeFailed,
+            Self::HandshakeTimeout => Outcome::HandshakeTimeout,
+            Self::NoLease(_) | Self::NoTls => Outcome::NoTls,
+            Self::ServerName => Outcome::ServerName,
+        }
+    }
+
+    const fn blame(&self) -> Blame {
+        match self {
+            Self::Connect(_) | Self::ConnectTimeout | Self::HandshakeTimeout => Blame::Endpoint,
+            Self::Alpn { .. } | Self::Handshake(_) => Blame::Unclear,
+            Self::NoLease(_) | Self::NoTls | Self::ServerName => Blame::Downstream,
+        }
+    }
+
+    /// How a connection ends because of it, for the access log.
+    pub(crate) const fn termination(&self) -> &'static str {
+        match self {
+            Self::NoLease(NoLease::Queue(Refused::QueueFull)) => "queue_full",
+            Self::NoLease(NoLease::Queue(Refused::Timeout)) => "queue_timeout",
+            _ => "no_endpoint",
         }
     }
 }
@@ -72,89 +102,136 @@ pub(crate) struct Attempts {
     pub(crate) error: Option<AttemptError>,
 }
 
-/// What is opened at an endpoint.
-pub(crate) trait Open: Sync {
-    /// An open connection.
-    type Opened: Send;
-
-    /// One attempt.
-    fn open(
-        &self,
-        cluster: &Cluster,
-        endpoint: EndpointAddr,
-    ) -> impl Future<Output = Result<Self::Opened, AttemptError>> + Send;
-}
-
-/// With TLS, behind the PROXY header.
-impl Open for Wish<'_> {
-    type Opened = Leg;
-
-    async fn open(&self, cluster: &Cluster, endpoint: EndpointAddr) -> Result<Leg, AttemptError> {
-        open_tls(cluster, endpoint, self).await
-    }
-}
-
-/// TCP alone: the downstream's own TLS goes there.
-pub(crate) struct Bare;
-
-impl Open for Bare {
-    type Opened = TcpStream;
-
-    async fn open(
-        &self,
-        cluster: &Cluster,
-        endpoint: EndpointAddr,
-    ) -> Result<TcpStream, AttemptError> {
-        connect(cluster, endpoint).await
-    }
-}
-
-/// Opens a connection to one of the cluster's endpoints; `None` if no attempt succeeded.
+/// Opens a connection to one of the cluster's endpoints, TLS and PROXY header included; `None` if
+/// no attempt succeeded. The lease is to be held as long as the connection.
 ///
 /// No byte of the downstream's data has been sent when an attempt fails, so the next one loses and
 /// repeats nothing.
-pub(crate) async fn dial<O: Open>(
+pub(crate) async fn dial_tls(
     cluster: &Cluster,
-    wish: &O,
-    metrics: &Metrics,
+    wish: &Wish<'_>,
     attempts: &mut Attempts,
-) -> Option<O::Opened> {
-    for endpoint in cluster.attempts() {
-        attempts.made += 1;
-        attempts.endpoint = Some(endpoint.0);
-        let result = wish.open(cluster, endpoint).await;
-        let label = result
-            .as_ref()
-            .map_or_else(AttemptError::label, |_opened| "connected");
-        let labels = OfAttempt {
-            cluster: cluster.name.clone(),
-            endpoint: endpoint.0.to_string(),
-            result: label,
-        };
-        metrics.attempts.get_or_create(&labels).inc();
-        match result {
-            Ok(opened) => return Some(opened),
-            Err(error) => attempts.error = Some(error),
+) -> Option<(Leg, Lease)> {
+    let key = cluster.hash_key.hash(wish.downstream, wish.server_name);
+    let mut dial = Dial::new(cluster, key, attempts);
+    while let Some(lease) = dial.next().await {
+        match open_tls(cluster, lease.endpoint(), wish).await {
+            Ok(leg) => {
+                dial.succeeded(&lease);
+                return Some((leg, lease));
+            }
+            Err(error) => dial.failed(&lease, error),
         }
     }
     None
 }
 
-async fn connect(cluster: &Cluster, endpoint: EndpointAddr) -> Result<TcpStream, AttemptError> {
-    let socket = timeout(cluster.connect_timeout, TcpStream::connect(endpoint.0))
-        .await
-        .map_err(|_elapsed| AttemptError::ConnectTimeout)?
-        .map_err(AttemptError::Connect)?;
+/// The same without TLS and header: the downstream's own TLS goes there.
+pub(crate) async fn dial_tcp(
+    cluster: &Cluster,
+    downstream: SocketAddr,
+    server_name: Option<&str>,
+    attempts: &mut Attempts,
+) -> Option<(TcpStream, Lease)> {
+    let key = cluster.hash_key.hash(downstream, server_name);
+    let mut dial = Dial::new(cluster, key, attempts);
+    while let Some(lease) = dial.next().await {
+        match connect(cluster, lease.endpoint()).await {
+            Ok(socket) => {
+                dial.succeeded(&lease);
+                return Some((socket, lease));
+            }
+            Err(error) => dial.failed(&lease, error),
+        }
+    }
+    None
+}
+
+/// One endpoint after the other, and what is learned about them.
+struct Dial<'a> {
+    cluster: &'a Cluster,
+    key: u64,
+    attempts: &'a mut Attempts,
+    tried: Vec<Arc<Endpoint>>,
+    /// Endpoints that refused, until it is clear who is to blame.
+    refusals: Vec<(Arc<Endpoint>, String)>,
+}
+
+impl<'a> Dial<'a> {
+    const fn new(cluster: &'a Cluster, key: u64, attempts: &'a mut Attempts) -> Self {
+        Self {
+            cluster,
+            key,
+            attempts,
+            tried: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// The endpoint to try next.
+    async fn next(&mut self) -> Option<Lease> {
+        if self.tried.len() >= self.cluster.connect_attempts {
+            return None;
+        }
+        match self.cluster.lease(self.key, &self.tried).await {
+            Ok(lease) => {
+                self.attempts.made += 1;
+                self.attempts.endpoint = Some(lease.endpoint().address.0);
+                Some(lease)
+            }
+            Err(error) => {
+                // What the last endpoint said tells more than that there is no other.
+                self.attempts
+                    .error
+                    .get_or_insert(AttemptError::NoLease(error));
+                None
+            }
+        }
+    }
+
+    fn succeeded(&mut self, lease: &Lease) {
+        lease.endpoint().count(Outcome::Connected);
+        lease.endpoint().succeed();
+        for (endpoint, error) in self.refusals.drain(..) {
+            self.cluster.roster.failed(&endpoint, &error);
+        }
+    }
+
+    fn failed(&mut self, lease: &Lease, error: AttemptError) {
+        let endpoint = lease.endpoint();
+        endpoint.count(error.outcome());
+        self.tried.push(Arc::clone(endpoint));
+        match error.blame() {
+            Blame::Endpoint => self.cluster.roster.failed(endpoint, &error.to_string()),
+            Blame::Unclear => self
+                .refusals
+                .push((Arc::clone(endpoint), error.to_string())),
+            Blame::Downstream => {}
+        }
+        self.attempts.error = Some(error);
+    }
+}
+
+async fn connect(cluster: &Cluster, endpoint: &Endpoint) -> Result<TcpStream, AttemptError> {
+    let socket = timeout(
+        cluster.connect_timeout,
+        TcpStream::connect(endpoint.address.0),
+    )
+    .await
+    .map_err(|_elapsed| AttemptError::ConnectTimeout)?
+    .map_err(AttemptError::Connect)?;
     tune(&socket);
     Ok(socket)
 }
 
 async fn open_tls(
     cluster: &Cluster,
-    endpoint: EndpointAddr,
+    endpoint: &Endpoint,
     wish: &Wish<'_>,
 ) -> Result<Leg, AttemptError> {
-    let tls = cluster.tls.as_ref().ok_or(AttemptError::NoTls)?;
+    let (Some(tls), Some(config)) = (&cluster.tls, &endpoint.tls) else {
+        return Err(AttemptError::NoTls);
+    };
     let name = match (&tls.server_name, wish.server_name) {
         (ServerNamePolicy::Fixed(name), _) => name.clone(),
         (ServerNamePolicy::Forward, Some(name)) => {
@@ -162,11 +239,10 @@ async fn open_tls(
         }
         // An address is not sent as a server name (RFC 6066 section 3), so none is sent, as none
         // was received.
-        (ServerNamePolicy::Forward, None) => ServerName::from(endpoint.0.ip()),
+        (ServerNamePolicy::Forward, None) => ServerName::from(endpoint.address.0.ip()),
     };
     let socket = connect(cluster, endpoint).await?;
-    let session =
-        Session::upstream(Arc::clone(&tls.config), name, wish.alpn).map_err(LegError::from)?;
+    let session = Session::upstream(Arc::clone(config), name, wish.alpn).map_err(LegError::from)?;
     let mut leg = Leg::new(socket, session);
     if !leg.outgoing.append(wish.header) {
         return Err(LegError::from(crate::tls::session::TlsError::OutputFull).into());

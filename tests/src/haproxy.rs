@@ -17,7 +17,7 @@ use crate::{
 /// A running HAProxy that answers every request with what it knows of the connection.
 #[derive(Debug)]
 pub struct HaProxy {
-    _process: Process,
+    process: Process,
     address: SocketAddr,
 }
 
@@ -57,10 +57,13 @@ frontend ready
                 TcpStream::connect(ready).await.is_ok()
             })
             .await?;
-        Ok(Self {
-            _process: process,
-            address,
-        })
+        Ok(Self { process, address })
+    }
+
+    /// The process, to be stopped where it is.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Where the front is to connect.

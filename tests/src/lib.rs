@@ -24,6 +24,7 @@ pub mod pattern;
 pub mod pki;
 pub mod plain_gateway;
 pub mod plugin;
+pub mod pod;
 pub mod ports;
 pub mod process;
 pub mod proxy_protocol;

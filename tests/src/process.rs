@@ -142,14 +142,24 @@ impl Process {
     /// # Errors
     /// [`HarnessError::Signal`] if it is gone already.
     pub fn terminate(&self) -> Result<(), HarnessError> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    /// Stops the process where it is (SIGSTOP): its sockets stay, and nobody answers on them.
+    ///
+    /// # Errors
+    /// [`HarnessError::Signal`] if it is gone already.
+    pub fn freeze(&self) -> Result<(), HarnessError> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), HarnessError> {
         i32::try_from(self.child.id())
             .map_err(io::Error::other)
-            .and_then(|id| {
-                signal::kill(Pid::from_raw(id), Signal::SIGTERM).map_err(io::Error::from)
-            })
+            .and_then(|id| signal::kill(Pid::from_raw(id), signal).map_err(io::Error::from))
             .map_err(|source| HarnessError::Signal {
                 process: self.name.clone(),
-                signal: "SIGTERM",
+                signal: signal.as_str(),
                 source,
             })
     }

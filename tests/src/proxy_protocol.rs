@@ -85,6 +85,17 @@ pub fn decode(bytes: &[u8]) -> Option<Header> {
     })
 }
 
+/// True if `bytes` begins with a header that speaks for the sender itself: command LOCAL, without
+/// addresses. It takes [`LOCAL_LENGTH`] bytes.
+#[must_use]
+pub fn is_local(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(&SIGNATURE);
+    rest.is_some_and(|rest| rest.starts_with(&[VERSION_2_LOCAL, 0, 0, 0]))
+}
+
+/// Bytes of a header with the command LOCAL and nothing else.
+pub const LOCAL_LENGTH: usize = SIGNATURE.len() + 4;
+
 /// Splits a run of TLVs; none if one reaches over the end. Also reads the sub-TLVs of the SSL TLV.
 #[must_use]
 pub fn tlvs(mut bytes: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
@@ -139,6 +150,8 @@ pub const CERTIFICATE_SHA256: u8 = 0xE1;
 
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 const VERSION_2_PROXY: u8 = 0x21;
+/// Version 2, command LOCAL.
+const VERSION_2_LOCAL: u8 = 0x20;
 const TCP_OVER_IPV4: u8 = 0x11;
 
 #[cfg(test)]

@@ -116,10 +116,9 @@ impl Receiver {
             expected: "a whole PROXY header",
         })?;
         let after_header = first_read[header.length..].to_vec();
-        let acceptor = TlsAcceptor::from(Arc::new(
-            self.tls_config()
-                .map_err(|error| failed(io::Error::other(error)))?,
-        ));
+        let config = tls_config(&self.identity, &self.trusted, &self.protocols)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let tls = acceptor
             .accept(Rewound::new(after_header.clone(), stream))
             .await;
@@ -129,22 +128,26 @@ impl Receiver {
             tls: tls.map_err(failed)?,
         })
     }
+}
 
-    fn tls_config(&self) -> Result<ServerConfig, rustls::Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots.add(self.trusted.clone())?;
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                .build()
-                .map_err(|error| rustls::Error::General(error.to_string()))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(self.identity.chain(), self.identity.key())?;
-        config.alpn_protocols.clone_from(&self.protocols);
-        Ok(config)
-    }
+/// A gateway's TLS: it shows `identity` and demands a certificate of the authority `trusted`.
+pub(crate) fn tls_config(
+    identity: &Identity,
+    trusted: &CertificateDer<'static>,
+    protocols: &[Vec<u8>],
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone())?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(identity.chain(), identity.key())?;
+    config.alpn_protocols = protocols.to_vec();
+    Ok(config)
 }
 
 /// A connection of the front, taken apart.
@@ -193,7 +196,7 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 impl Rewound {
-    fn new(already_read: Vec<u8>, stream: TcpStream) -> Self {
+    pub(crate) fn new(already_read: Vec<u8>, stream: TcpStream) -> Self {
         let (read, write) = stream.into_split();
         Self(Box::new(tokio::io::join(
             io::Cursor::new(already_read).chain(read),

@@ -1,16 +1,20 @@
 //! Checks of one entry of `clusters`.
 
-use std::collections::HashSet;
+mod endpoints;
+mod health_check;
+mod rules;
+
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 
-use super::checks::{bounded, once, seconds, unsupported};
+use self::health_check::Surroundings;
+use super::checks::{bounded, seconds, unsupported};
 use super::document::{self, Balance, CertificateFiles};
 use super::{ConfigError, files};
-use crate::balancer::RoundRobin;
-use crate::cluster::{Cluster, EndpointAddr, ProxyProtocol, ServerNamePolicy, UpstreamTls};
+use crate::cluster::roster::Roster;
+use crate::cluster::{Cluster, HashKey, ProxyProtocol, ServerNamePolicy, UpstreamTls};
 use crate::tls::upstream;
 
 /// Checks one cluster; `at` is its path in the document.
@@ -26,51 +30,38 @@ pub(super) fn validate(
             "endpoints",
         ));
     }
-    if cluster.health_check.is_some() {
-        let at = format!("{at}.health_check");
-        return Err(unsupported(&at, "an active health check", "leaving it out"));
-    }
-    let balance = match cluster.balance {
-        Balance::RoundRobin => None,
-        Balance::LeastConnections => Some("least_connections"),
-        Balance::Maglev => Some("maglev"),
-        Balance::PowerOfTwo => Some("power_of_two"),
-    };
-    if let Some(found) = balance {
-        return Err(unsupported(&format!("{at}.balance"), found, "round_robin"));
-    }
-    let endpoints = cluster.endpoints.unwrap_or_default();
-    let mut seen = HashSet::new();
-    let mut weights = Vec::new();
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        let at = format!("{at}.endpoints[{index}]");
-        once(
-            &mut seen,
-            &format!("{at}.address"),
-            &endpoint.address.to_string(),
-        )?;
-        let weight: usize = bounded(&format!("{at}.weight"), endpoint.weight, 1..=100)?;
-        weights.push(u16::try_from(weight).unwrap_or(u16::MAX));
-    }
-    let balancer = RoundRobin::new(&weights).ok_or_else(|| ConfigError::Empty {
-        at: format!("{at}.endpoints"),
-    })?;
+    let targets = endpoints::validate(at, &cluster)?;
+    let rules = rules::validate(at, &cluster)?;
+    let hash_key = validate_hash_key(&format!("{at}.hash"), &cluster)?;
     let tls = cluster
         .tls
-        .map(|tls| validate_tls(&format!("{at}.tls"), tls, provider));
+        .map(|tls| validate_tls(&format!("{at}.tls"), tls, provider))
+        .transpose()?;
+    let (tls, client_config) = tls.unzip();
+    let client_config = client_config.map(Arc::new);
+    let proxy_protocol = match cluster.proxy_protocol {
+        document::ProxyProtocol::None => ProxyProtocol::None,
+        document::ProxyProtocol::V1 => ProxyProtocol::V1,
+        document::ProxyProtocol::V2 => ProxyProtocol::V2,
+    };
+    let around = Surroundings {
+        config: client_config.as_ref(),
+        server_name: tls.as_ref().map(|tls: &UpstreamTls| &tls.server_name),
+        proxy_protocol,
+    };
+    let check = cluster.health_check.as_ref();
+    let check =
+        check.map(|check| health_check::validate(&format!("{at}.health_check"), check, &around));
+    let health_check = check.transpose()?.map(Arc::new);
+    let roster = Roster::new(cluster.name.clone(), rules, client_config);
+    roster.update(targets);
     let at_connect = format!("{at}.connect");
     Ok(Cluster {
-        endpoints: endpoints
-            .iter()
-            .map(|endpoint| EndpointAddr(endpoint.address))
-            .collect(),
-        balancer,
-        proxy_protocol: match cluster.proxy_protocol {
-            document::ProxyProtocol::None => ProxyProtocol::None,
-            document::ProxyProtocol::V1 => ProxyProtocol::V1,
-            document::ProxyProtocol::V2 => ProxyProtocol::V2,
-        },
-        tls: tls.transpose()?,
+        roster,
+        hash_key,
+        proxy_protocol,
+        health_check,
+        tls,
         connect_timeout: seconds(
             &format!("{at_connect}.timeout_seconds"),
             cluster.connect.timeout_seconds,
@@ -85,16 +76,36 @@ pub(super) fn validate(
     })
 }
 
+fn validate_hash_key(at: &str, cluster: &document::Cluster) -> Result<HashKey, ConfigError> {
+    match cluster.hash {
+        Some(_) if cluster.balance != Balance::Maglev => Err(ConfigError::Unsupported {
+            at: at.to_owned(),
+            found: "a hash without balance: maglev".to_owned(),
+            allowed: "leaving it out",
+        }),
+        Some(document::HashKey::ServerName) => Ok(HashKey::ServerName),
+        Some(document::HashKey::ClientAddress) | None => Ok(HashKey::Address),
+    }
+}
+
 fn validate_server_name(at: &str, name: &str) -> Result<ServerNamePolicy, ConfigError> {
     if name == "forward" {
         return Ok(ServerNamePolicy::Forward);
     }
+    validate_host_name(at, name, "forward or a host name").map(ServerNamePolicy::Fixed)
+}
+
+fn validate_host_name(
+    at: &str,
+    name: &str,
+    allowed: &'static str,
+) -> Result<ServerName<'static>, ConfigError> {
     match ServerName::try_from(name.to_owned()) {
-        Ok(name @ ServerName::DnsName(_)) => Ok(ServerNamePolicy::Fixed(name)),
+        Ok(name @ ServerName::DnsName(_)) => Ok(name),
         _ => Err(ConfigError::Value {
             at: at.to_owned(),
             value: name.to_owned(),
-            allowed: "forward or a host name",
+            allowed,
         }),
     }
 }
@@ -103,7 +114,7 @@ fn validate_tls(
     at: &str,
     tls: document::ClusterTls,
     provider: &Arc<CryptoProvider>,
-) -> Result<UpstreamTls, ConfigError> {
+) -> Result<(UpstreamTls, rustls::ClientConfig), ConfigError> {
     let server_name = validate_server_name(&format!("{at}.server_name"), &tls.server_name)?;
     if let Some(id) = &tls.spiffe_id {
         let path = id
@@ -135,8 +146,5 @@ fn validate_tls(
             path: files.certificate,
             source,
         })?;
-    Ok(UpstreamTls {
-        server_name,
-        config: Arc::new(config),
-    })
+    Ok((UpstreamTls { server_name }, config))
 }

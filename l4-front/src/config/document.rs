@@ -2,11 +2,17 @@
 //!
 //! Nothing here is checked beyond its type; `config.rs` turns a document into a `Config`.
 
+mod cluster;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub(super) use self::cluster::{
+    Balance, CheckKind, Cluster, ClusterTls, Ejection, HashKey, HealthCheck, ProxyProtocol,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -210,92 +216,6 @@ impl Default for Timeouts {
             half_closed_seconds: 60,
             max_age_seconds: 0,
             max_age_jitter_percent: 10,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Cluster {
-    pub(super) name: String,
-    pub(super) endpoints: Option<Vec<Endpoint>>,
-    pub(super) dns: Option<serde_yaml_ng::Value>,
-    #[serde(default)]
-    pub(super) balance: Balance,
-    #[serde(default)]
-    pub(super) proxy_protocol: ProxyProtocol,
-    pub(super) tls: Option<ClusterTls>,
-    #[serde(default)]
-    pub(super) connect: Connect,
-    pub(super) health_check: Option<serde_yaml_ng::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Endpoint {
-    pub(super) address: SocketAddr,
-    /// Share of the connections; 1 to 100, default 1.
-    #[serde(default = "Endpoint::default_weight")]
-    pub(super) weight: u64,
-}
-
-impl Endpoint {
-    fn default_weight() -> u64 {
-        1
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Balance {
-    #[default]
-    RoundRobin,
-    LeastConnections,
-    PowerOfTwo,
-    Maglev,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ProxyProtocol {
-    None,
-    V1,
-    #[default]
-    V2,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ClusterTls {
-    pub(super) ca: PathBuf,
-    /// `forward`, or a fixed name. Default: forward.
-    #[serde(default = "ClusterTls::default_server_name")]
-    pub(super) server_name: String,
-    pub(super) spiffe_id: Option<String>,
-    pub(super) certificate: PathBuf,
-    pub(super) private_key: PathBuf,
-}
-
-impl ClusterTls {
-    fn default_server_name() -> String {
-        "forward".to_owned()
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Connect {
-    /// For one attempt to connect, and again for its handshake; 1 to 60 s, default 2.
-    pub(super) timeout_seconds: u64,
-    /// Endpoints tried for one connection; 1 to 10, default 3.
-    pub(super) attempts: u64,
-}
-
-impl Default for Connect {
-    fn default() -> Self {
-        Self {
-            timeout_seconds: 2,
-            attempts: 3,
         }
     }
 }

@@ -96,6 +96,16 @@ pub enum ConfigError {
         #[source]
         source: rustls::Error,
     },
+    /// A list with more entries than can be served.
+    #[error("{at}: {got} entries, at most {most} are allowed")]
+    TooMany {
+        /// Path in the document.
+        at: String,
+        /// How many were found.
+        got: usize,
+        /// How many are allowed.
+        most: usize,
+    },
     /// A route to a cluster that does not exist.
     #[error("{at}: no cluster is named {name:?}, these are: {known}")]
     UnknownCluster {

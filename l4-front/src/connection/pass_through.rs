@@ -16,7 +16,7 @@ use crate::route::{Mode, Target};
 use crate::shared::Shared;
 use crate::tls::alert;
 use crate::tls::session::SessionFacts;
-use crate::upstream::{self, Attempts, Bare};
+use crate::upstream::{self, Attempts};
 
 /// Reads the ClientHello into `read`. `None`: its TLS ends here, and what was read is part of it.
 pub(super) async fn read_hello(
@@ -79,10 +79,11 @@ pub(super) async fn serve(
         Err(error) => return Termination::because("header_too_long", &error),
     };
     let mut attempts = Attempts::default();
-    let dialled = upstream::dial(cluster, &Bare, &shared.metrics, &mut attempts).await;
+    let name = record.sni.as_deref();
+    let dialled = upstream::dial_tcp(cluster, record.downstream, name, &mut attempts).await;
     record.attempts = attempts.made;
     record.endpoint = attempts.endpoint;
-    let Some(upstream) = dialled else {
+    let Some((upstream, _lease)) = dialled else {
         return no_endpoint(attempts);
     };
     let mut first = Buffer::default();
