@@ -1,4 +1,5 @@
-//! Base64url without padding, as JOSE wants it (RFC 7515 section 2), and only in its canonical form.
+//! Base64url without padding, as JOSE wants it (RFC 7515 section 2), and only in its canonical form. One
+//! load balancer writes all of the padding; only where its tokens are expected is that read.
 //!
 //! A lenient decoder gives one signature many spellings; here a padding character, a character of
 //! another alphabet, white space and stray bits at the end are all refused.
@@ -19,6 +20,19 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
         .len();
     bytes.truncate(length);
     Some(bytes)
+}
+
+/// The same for a text with all of its padding (RFC 4648 section 5), no more and no less.
+#[must_use]
+pub fn decode_padded(text: &[u8]) -> Option<Vec<u8>> {
+    let plain = text
+        .strip_suffix(b"==")
+        .or_else(|| text.strip_suffix(b"="))
+        .unwrap_or(text);
+    text.len()
+        .is_multiple_of(4)
+        .then(|| decode(plain))
+        .flatten()
 }
 
 /// The canonical text for `bytes`.
@@ -57,6 +71,33 @@ mod tests {
         ];
         for (name, text) in refused {
             assert_eq!(decode(text), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn padding_is_there_as_a_whole_or_refused() {
+        let read: [(&[u8], &[u8]); 4] = [
+            (b"", b""),
+            (b"AAAA", b"\0\0\0"),
+            (b"AAA=", b"\0\0"),
+            (b"AA==", b"\0"),
+        ];
+        for (text, want) in read {
+            assert_eq!(decode_padded(text).as_deref(), Some(want));
+        }
+        let refused: [&[u8]; 9] = [
+            b"AA",
+            b"AA=",
+            b"AAA",
+            b"A===",
+            b"AAAA====",
+            b"AAAA=",
+            b"AAB=",
+            b"=AAA",
+            b"AA==AAAA",
+        ];
+        for text in refused {
+            assert_eq!(decode_padded(text), None, "{text:?}");
         }
     }
 

@@ -62,6 +62,10 @@ pub struct Provider {
     pub audiences: Vec<String>,
     /// Where a token says whom it is for.
     pub audience_claim: AudienceClaim,
+    /// The load balancer that must have made a token, compared byte for byte with `signer`.
+    pub signer: Option<String>,
+    /// Whether its tokens have padding.
+    pub accepts_padding: bool,
     /// A token must be signed with one of these.
     pub algorithms: Vec<Algorithm>,
     /// Where the keys come from.
@@ -105,17 +109,10 @@ pub enum AudienceClaim {
     Aud,
     /// `client_id`: Cognito's access tokens have no `aud`.
     ClientId,
-}
-
-impl AudienceClaim {
-    /// The claim's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Aud => "aud",
-            Self::ClientId => "client_id",
-        }
-    }
+    /// `client` of the header: so a load balancer says for which client the caller has signed in.
+    HeaderClient,
+    /// Nowhere: what the load balancer makes is for whoever stands behind it.
+    Signer,
 }
 
 /// Where a provider's keys come from.
@@ -123,11 +120,13 @@ impl AudienceClaim {
 pub enum KeySource {
     /// From the configuration itself.
     Inline(KeySet),
+    /// From the provider, each under its `kid`, which follows the path.
+    OneByOne(RemoteKeys),
     /// From the provider, over a cluster of the gateway.
     Remote(RemoteKeys),
 }
 
-/// A key set to be fetched.
+/// Keys to be fetched.
 #[derive(Debug, Clone)]
 pub struct RemoteKeys {
     /// The gateway's cluster that leads to the provider.
@@ -196,6 +195,7 @@ impl Config {
         })?;
         let limits = Limits::build(&document.limits)?;
         let group_readers = reliance::group_readers(&document);
+        let headers = headers.distrusting(preset::unsigned(&document.providers));
         let mut providers = provider::build(document.providers, &headers)?;
         for provider in &mut providers {
             let is_it =
@@ -225,6 +225,15 @@ impl Config {
 }
 
 impl KeySource {
+    /// What is fetched, if anything is.
+    #[must_use]
+    pub const fn remote(&self) -> Option<&RemoteKeys> {
+        match self {
+            Self::Inline(_) => None,
+            Self::OneByOne(remote) | Self::Remote(remote) => Some(remote),
+        }
+    }
+
     fn inline(document: &Value) -> Result<Self, KeySetError> {
         KeySet::parse(document.to_string().as_bytes()).map(Self::Inline)
     }

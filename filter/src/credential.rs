@@ -95,7 +95,8 @@ fn text(token: &[u8]) -> Result<&str, Denial> {
     if token.contains(&b',') {
         return Err(Denial::TokenAmbiguous);
     }
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_token =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=');
     match core::str::from_utf8(token) {
         Ok(text) if !text.is_empty() && token.iter().all(is_token) => Ok(text),
         _ => Err(Denial::TokenMalformed),

@@ -52,6 +52,8 @@ pub enum Denial {
     RuleMissing,
     /// The signature is not the issuer's.
     SignatureInvalid,
+    /// The token was made by another load balancer than the one that its provider names.
+    SignerRefused,
     /// Too many bad tokens have come from the request's source; this one was not looked at.
     SourceThrottled,
     /// There is more than one credential.
@@ -95,6 +97,7 @@ impl Denial {
             | Self::IssuerUnknown
             | Self::KeyUnknown
             | Self::SignatureInvalid
+            | Self::SignerRefused
             | Self::TokenAmbiguous
             | Self::TokenExpired
             | Self::TokenLifetimeRefused
@@ -166,6 +169,7 @@ impl From<Refusal> for Denial {
             Refusal::Malformed => Self::TokenMalformed,
             Refusal::NotYetValid => Self::TokenNotYetValid,
             Refusal::Signature => Self::SignatureInvalid,
+            Refusal::Signer => Self::SignerRefused,
             Refusal::Type => Self::TokenTypeRefused,
             Refusal::Unbound => Self::TokenUnbound,
         }

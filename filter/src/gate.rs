@@ -20,7 +20,7 @@ use crate::grant::{self, Granted, Role};
 use crate::headers::{self, CONNECTION_ID, Headers};
 use crate::host::Host;
 use crate::identity::{self, Identity};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, WantedKey};
 use crate::namespace::Namespace;
 use crate::path::{self, CanonicalPath};
 use crate::policy::{Disclosure, Operation, Ruling};
@@ -64,8 +64,8 @@ pub struct Outcome {
     pub headers_changed: bool,
     /// Host or path were written in another form: the gateway must choose its route again.
     pub target_changed: bool,
-    /// The provider whose key was looked for and is not there: it is denied for that alone.
-    pub wanted_key: Option<Rc<Provider>>,
+    /// The key that was looked for and is not there: it is denied for that alone.
+    pub wanted_key: Option<WantedKey>,
     /// The seconds until another attempt makes sense, where a denial passes by itself.
     pub retry_after: Option<u64>,
     /// The record of this decision.
@@ -224,20 +224,19 @@ fn authenticate<'a>(
     let known = digest
         .as_ref()
         .and_then(|digest| context.cache.find(digest));
-    if let Some(entry) = known
-        && let Some(provider) = config.providers.get(entry.provider)
-        && entry
-            .verified
-            .still_holds(provider, context.keyring.keys(provider), context.now)
+    if let Some(Entry { provider, verified }) = known
+        && let Some(provider) = config.providers.get(*provider)
+        && let keys = context.keyring.keys(provider, verified.key_id())
+        && verified.still_holds(provider, keys, context.now)
     {
-        if let Err(refusal) = entry.verified.check_connection(context.connection) {
+        if let Err(refusal) = verified.check_connection(context.connection) {
             // It stays remembered: that somebody else has a copy takes nothing from its holder.
             if let Some(source) = context.source.as_deref().and_then(Source::parse) {
                 context.throttle.on_failure(source, context.now);
             }
             return Err(refusal.into());
         }
-        return Ok(Some(map(provider, namespace, &entry.verified)));
+        return Ok(Some(map(provider, namespace, verified)));
     }
     // Only now: whoever shares a source with a sender of bad tokens still has those that were good.
     let source = context.source.as_deref().and_then(Source::parse);
@@ -277,34 +276,50 @@ fn verify<'a>(
     config: &'a Config,
     credential: &Credential<'_>,
     context: &Context<'_>,
-    wanted_key: &mut Option<Rc<Provider>>,
+    wanted_key: &mut Option<WantedKey>,
 ) -> Result<(&'a Provider, Entry), Denial> {
-    let jws = Jws::parse(credential.token, config.limits.token_bytes)?;
+    // One preset's tokens have padding; what has it elsewhere is no token.
+    let is_padded = credential.token.ends_with('=')
+        && config.providers.iter().any(|provider| {
+            provider.accepts_padding && provider.tokens.contains(credential.source)
+        });
+    let jws = if is_padded {
+        Jws::parse_padded(credential.token, config.limits.token_bytes)?
+    } else {
+        Jws::parse(credential.token, config.limits.token_bytes)?
+    };
     let claims = Claims::parse(jws.payload()).map_err(|_refused| Denial::TokenMalformed)?;
-    let issuer = verify::issuer(&claims).ok_or(Denial::TokenMalformed)?;
-    let (index, provider) = config
+    let issuer = verify::issuer(jws.header(), &claims).ok_or(Denial::TokenMalformed)?;
+    let is_opaque = config
         .providers
         .iter()
-        .enumerate()
-        .find(|(_, provider)| provider.issuer == issuer)
-        .ok_or_else(|| {
-            let opaque =
-                |provider: &Rc<Provider>| provider.opaque_issuer.as_deref() == Some(issuer);
-            if config.providers.iter().any(opaque) {
-                Denial::TokenOpaque
-            } else {
-                Denial::IssuerUnknown
-            }
-        })?;
+        .any(|provider| provider.opaque_issuer.as_deref() == Some(issuer));
+    let (index, provider) = match verify::choose(&config.providers, issuer, jws.header()) {
+        Some(chosen) => chosen,
+        None if is_opaque => return Err(Denial::TokenOpaque),
+        None => return Err(Denial::IssuerUnknown),
+    };
     if !provider.tokens.contains(credential.source) {
         return Err(Denial::TokenSourceRefused);
     }
-    let keys = context.keyring.keys(provider);
+    if is_padded && !provider.accepts_padding {
+        return Err(Denial::TokenMalformed);
+    }
+    let key_id = jws.header().key_id.as_deref();
+    let keys = context.keyring.keys(provider, key_id);
     let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
         .inspect_err(|refusal| {
             if matches!(refusal, Refusal::Key | Refusal::KeysUnavailable) {
-                *wanted_key = Some(Rc::clone(provider));
+                *wanted_key = Some(WantedKey {
+                    provider: Rc::clone(provider),
+                    id: key_id.map(String::from),
+                });
             }
+        })
+        .map_err(|refusal| match refusal {
+            // Other tokens of the issuer may be of use; one of a type of its own is not.
+            Refusal::Type if is_opaque => Denial::TokenOpaque,
+            refusal => refusal.into(),
         })?;
     verified.check_connection(context.connection)?;
     let entry = Entry {

@@ -94,6 +94,8 @@ impl Headers {
 #[derive(Debug, Clone)]
 pub struct IdentityHeaders {
     prefix: String,
+    /// Other names that are stripped as if they had the prefix.
+    unsigned: Vec<&'static str>,
     removed: Vec<String>,
     removed_cookies: Vec<String>,
 }
@@ -114,9 +116,17 @@ impl IdentityHeaders {
                 .any(|name| name.starts_with(prefix) || prefix.starts_with(name));
         is_usable.then(|| Self {
             prefix: prefix.into(),
+            unsigned: Vec::new(),
             removed: Vec::new(),
             removed_cookies: Vec::new(),
         })
+    }
+
+    /// The same, stripping these too: they say who is calling, and nobody has signed them.
+    #[must_use]
+    pub fn distrusting(mut self, names: impl Iterator<Item = &'static str>) -> Self {
+        self.unsigned.extend(names);
+        self
     }
 
     /// The same, removing the credentials of these sources before a request goes on.
@@ -145,6 +155,7 @@ impl IdentityHeaders {
         let is = |wanted: &str, name: &[u8]| name.iter().map(|byte| same(*byte)).eq(wanted.bytes());
         let name = name.as_bytes();
         is(CONNECTION_ID, name)
+            || self.unsigned.iter().any(|unsigned| is(unsigned, name))
             || name
                 .get(..self.prefix.len())
                 .is_some_and(|front| is(&self.prefix, front))

@@ -100,6 +100,21 @@ pub enum KeySetError {
 }
 
 impl KeySet {
+    /// A set of one key under its name.
+    #[must_use]
+    pub fn of_one(id: String, key: PublicKey) -> Self {
+        Self {
+            keys: [NamedKey {
+                index: 0,
+                id: Some(id),
+                algorithm: None,
+                key,
+            }]
+            .into(),
+            skipped: Vec::new(),
+        }
+    }
+
     /// Reads a key set document (RFC 7517 section 5).
     ///
     /// # Errors
@@ -145,7 +160,7 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Never true for a set that was parsed.
+    /// Never true for a set that was read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()

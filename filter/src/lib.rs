@@ -7,7 +7,8 @@
 //! 4. [`credential`] finds the one credential, in a header or a [`cookie`], [`token`] and [`claims`] read it.
 //! 5. [`verify`] checks it with the keys of its issuer ([`jwks`], [`keyring`]) and an engine
 //!    ([`signature`], by one [`algorithm`]). When keys are fetched is for [`refresh`] to say, by what [`freshness`] reads and
-//!    [`lease`] allows; a request that comes before them is among the [`waiting`]. A
+//!    [`lease`] allows; keys that are fetched one by one, as [`pem`] under a [`uuid`], are on a [`shelf`]; a request that
+//!    comes before them is among the [`waiting`]. A
 //!    token that [`cache`] knows skips the reading and the signature check; [`confirmation`] asks for the
 //!    certificate that a token is bound to, and [`throttle`] stops those who send bad ones.
 //! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace.
@@ -50,13 +51,16 @@ pub mod keyring;
 pub mod lease;
 pub mod namespace;
 pub mod path;
+pub mod pem;
 pub mod policy;
 pub mod refresh;
+pub mod shelf;
 pub mod signature;
 pub mod throttle;
 pub mod time;
 pub mod token;
 pub mod token_type;
+pub mod uuid;
 pub mod verify;
 pub mod waiting;
 

@@ -191,11 +191,7 @@ impl Refresh {
     /// [`RETRY_MAX`] (or the configured interval, where that is shorter). A broken issuer must not be
     /// hammered.
     pub fn on_failure(&mut self, now: Duration) {
-        let wait = RETRY_MIN
-            .saturating_mul(1 << self.failures.min(16))
-            .min(RETRY_MAX)
-            .min(self.schedule.refresh);
-        let wait = wait - self.jitter.up_to(wait / 4);
+        let wait = pause(self.failures, self.schedule.refresh, &mut self.jitter);
         self.state = State::Idle;
         self.failures = self.failures.saturating_add(1);
         self.next = now.saturating_add(wait);
@@ -206,6 +202,19 @@ impl Refresh {
     /// [`UNKNOWN_KEY_GAP`] after a look that brought nothing new.
     pub const fn on_unknown_key(&mut self) {
         self.is_wanted = self.keys_until.is_some();
+    }
+
+    /// Whether a fetch is in flight.
+    #[must_use]
+    pub const fn is_fetching(&self) -> bool {
+        matches!(self.state, State::Fetching { .. })
+    }
+
+    /// Whether the keys are used beyond their time, because they could not be fetched again.
+    #[must_use]
+    pub fn is_stale(&self, now: Duration) -> bool {
+        self.keys_until
+            .is_some_and(|until| now.saturating_add(self.schedule.max_stale) >= until)
     }
 
     /// Whether a fetch is in flight or begins by then: whether it is worth waiting.
@@ -236,6 +245,15 @@ impl Refresh {
             Duration::MAX
         }
     }
+}
+
+/// How long to wait after a failure, when there were `failures` before it in a row.
+pub(crate) fn pause(failures: u32, most: Duration, jitter: &mut Jitter) -> Duration {
+    let wait = RETRY_MIN
+        .saturating_mul(1 << failures.min(16))
+        .min(RETRY_MAX)
+        .min(most);
+    wait - jitter.up_to(wait / 4)
 }
 
 /// Whether a key set differs from the one before.

@@ -3,6 +3,7 @@
 //! What comes out has the right form and nothing more; only `verify` turns it into something that
 //! can be trusted.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -29,6 +30,22 @@ pub struct Header {
     pub key_id: Option<String>,
     /// `typ`, as written: each provider has its own list.
     pub kind: Option<String>,
+    /// What a load balancer says about itself and its token.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// What a token says in its header that others say in their claims. Only a provider that demands a
+/// `signer` looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// `signer`: who made the token. Without it there is no such thing.
+    pub signer: String,
+    /// `iss`, where it is a text.
+    pub issuer: Option<String>,
+    /// `client`: for whom the caller signed in, where it is a text.
+    pub client: Option<String>,
+    /// `exp`, where it counts whole seconds.
+    pub expires: Option<u64>,
 }
 
 /// Why a text is not a token that the filter reads.
@@ -48,6 +65,23 @@ impl<'a> Jws<'a> {
     /// # Errors
     /// As soon as one rule is broken; the error never repeats the text.
     pub fn parse(compact: &'a str, size_limit: usize) -> Result<Self, TokenError> {
+        Self::parse_with(compact, size_limit, base64url::decode)
+    }
+
+    /// The same for a token whose three parts have all of their padding. The signature is over the text
+    /// as it stands, padding included.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_padded(compact: &'a str, size_limit: usize) -> Result<Self, TokenError> {
+        Self::parse_with(compact, size_limit, base64url::decode_padded)
+    }
+
+    fn parse_with(
+        compact: &'a str,
+        size_limit: usize,
+        decode: fn(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<Self, TokenError> {
         if compact.len() > size_limit {
             return Err(TokenError::TooLarge);
         }
@@ -57,7 +91,7 @@ impl<'a> Jws<'a> {
         if header.len() > HEADER_LIMIT.div_ceil(3) * 4 {
             return Err(TokenError::TooLarge);
         }
-        let decode = |part: &str| base64url::decode(part.as_bytes()).ok_or(TokenError::Malformed);
+        let decode = |part: &str| decode(part.as_bytes()).ok_or(TokenError::Malformed);
         Ok(Self {
             compact,
             signing_input,
@@ -116,6 +150,31 @@ impl Header {
             algorithm,
             key_id,
             kind: optional_text(&members, "typ")?,
+            origin: Origin::read(&members).map(Box::new),
+        })
+    }
+
+    /// About how many bytes of memory its texts take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let origin = self.origin.as_ref().map_or(0, |origin| {
+            let texts = [&origin.issuer, &origin.client].into_iter().flatten();
+            size_of::<Origin>() + origin.signer.len() + texts.map(String::len).sum::<usize>()
+        });
+        let texts = [&self.key_id, &self.kind].into_iter().flatten();
+        origin + texts.map(String::len).sum::<usize>()
+    }
+}
+
+impl Origin {
+    /// Members of another type are as good as absent: tokens of other issuers may have them.
+    fn read(members: &Map<String, Value>) -> Option<Self> {
+        let text = |name: &str| members.get(name)?.as_str().map(String::from);
+        Some(Self {
+            signer: text("signer")?,
+            issuer: text("iss"),
+            client: text("client"),
+            expires: members.get("exp").and_then(Value::as_u64),
         })
     }
 }
@@ -252,6 +311,36 @@ mod tests {
             Jws::parse("eyJhbGciOiJSUzI1NiJ9.e30.AA", 26).map(|_jws| ()),
             Err(TokenError::TooLarge)
         );
+    }
+
+    #[test]
+    fn padding_is_read_only_where_it_is_asked_for() {
+        let cases: &[(&str, &str, bool, bool)] = &[
+            ("all of it", "eyJhbGciOiJSUzI1NiJ9.e30=.AA==", false, true),
+            ("none", "eyJhbGciOiJSUzI1NiJ9.e30.AA", true, false),
+            ("some of it", "eyJhbGciOiJSUzI1NiJ9.e30=.AA", false, false),
+            (
+                "too much",
+                "eyJhbGciOiJSUzI1NiJ9====.e30=.AA==",
+                false,
+                false,
+            ),
+            ("stray bits", "eyJhbGciOiJSUzI1NiJ9.e30=.AB==", false, false),
+            (
+                "four parts",
+                "eyJhbGciOiJSUzI1NiJ9.e30=.AA==.AA==",
+                false,
+                false,
+            ),
+        ];
+        for (name, text, plain, padded) in cases {
+            assert_eq!(Jws::parse(text, 1024).is_ok(), *plain, "{name}");
+            let read = Jws::parse_padded(text, 1024);
+            assert_eq!(read.is_ok(), *padded, "{name}");
+            if let Ok(jws) = read {
+                assert_eq!(jws.signing_input(), "eyJhbGciOiJSUzI1NiJ9.e30=", "{name}");
+            }
+        }
     }
 
     proptest! {

@@ -17,10 +17,7 @@ pub struct TokenTypes {
 impl Default for TokenTypes {
     /// `JWT` (RFC 7519 section 5.1), `at+jwt` (RFC 9068 section 2.1), or none: many issuers write none.
     fn default() -> Self {
-        Self {
-            accepted: ["jwt", "at+jwt"].map(String::from).into(),
-            may_be_absent: true,
-        }
+        Self::or_absent(&["jwt", "at+jwt"])
     }
 }
 
@@ -37,6 +34,15 @@ impl TokenTypes {
             accepted: names.iter().map(|name| plain(name)).collect(),
             may_be_absent: false,
         })
+    }
+
+    /// These, in lower case, or none at all.
+    #[must_use]
+    pub fn or_absent(names: &[&str]) -> Self {
+        Self {
+            accepted: names.iter().map(|name| String::from(*name)).collect(),
+            may_be_absent: true,
+        }
     }
 
     /// Whether a token with this `typ` may be a credential.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::algorithm::Algorithm;
 use crate::claims::Claims;
 use crate::condition::{Condition, Facts};
-use crate::config::Provider;
+use crate::config::{AudienceClaim, Provider};
 use crate::confirmation::{Connection, Thumbprint};
 use crate::identity;
 use crate::jwks::KeySet;
@@ -70,17 +70,19 @@ impl Verified {
     pub fn still_holds(&self, provider: &Provider, keys: Option<&KeySet>, now: UnixTime) -> bool {
         keys.and_then(|keys| keys.pick(&self.header, self.algorithm))
             .is_some_and(|key| *key.spki() == self.spki)
-            && check_times(provider, &self.claims, now).is_ok()
+            && check_times(provider, &self.header, &self.claims, now).is_ok()
+    }
+
+    /// `kid`.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.header.key_id.as_deref()
     }
 
     /// About how many bytes of memory this takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let header = [&self.header.key_id, &self.header.kind]
-            .into_iter()
-            .flatten();
-        let header: usize = header.map(String::len).sum();
-        size_of::<Self>() + self.subject.len() + header + self.claims.bytes()
+        size_of::<Self>() + self.subject.len() + self.header.bytes() + self.claims.bytes()
     }
 }
 
@@ -117,20 +119,42 @@ pub enum Refusal {
     NotYetValid,
     /// The signature is not the provider's.
     Signature,
+    /// It was made by another load balancer than the provider's.
+    Signer,
     /// `typ` is not that of a credential of the provider.
     Type,
     /// It is not bound to a client certificate, and the provider's tokens must be.
     Unbound,
 }
 
-/// Who says to have made the token: `iss`, or the trust domain of a JWT-SVID, which needs no `iss`
-/// (JWT-SVID section 3).
+/// Who says to have made the token: `iss`, which load balancers may have in the header alone, or the
+/// trust domain of a JWT-SVID, which needs no `iss` (JWT-SVID section 3).
 #[must_use]
-pub fn issuer(claims: &Claims) -> Option<&str> {
-    match claims.top("iss") {
-        Some(issuer) => issuer.as_str(),
-        None => identity::trust_domain(claims.top("sub")?.as_str()?),
+pub fn issuer<'a>(header: &'a Header, claims: &'a Claims) -> Option<&'a str> {
+    match (claims.top("iss"), &header.origin) {
+        (Some(issuer), _) => issuer.as_str(),
+        (None, Some(origin)) => origin.issuer.as_deref(),
+        (None, None) => identity::trust_domain(claims.top("sub")?.as_str()?),
     }
+}
+
+/// The provider that a token of this issuer is of, with its place. Where several have the issuer, each
+/// for the tokens of one load balancer, `signer` chooses among them; whether it is the right one is for
+/// [`verify`] to say.
+#[must_use]
+pub fn choose<'a>(
+    providers: &'a [Rc<Provider>],
+    issuer: &str,
+    header: &Header,
+) -> Option<(usize, &'a Rc<Provider>)> {
+    let of_issuer = || {
+        let all = providers.iter().enumerate();
+        all.filter(|(_, provider)| provider.issuer == issuer)
+    };
+    let signer = header.origin.as_ref().map(|origin| origin.signer.as_str());
+    of_issuer()
+        .find(|(_, provider)| provider.signer.as_deref() == signer)
+        .or_else(|| of_issuer().next())
 }
 
 /// Checks `jws`, whose unverified `iss` is that of `provider`, and gives out its claims.
@@ -154,14 +178,15 @@ pub fn verify(
     if !provider.types.accept(jws.header().kind.as_deref()) {
         return Err(Refusal::Type);
     }
+    check_signer(provider, jws.header())?;
     let keys = keys.ok_or(Refusal::KeysUnavailable)?;
     let key = keys.pick(jws.header(), algorithm).ok_or(Refusal::Key)?;
     let text = jws.signing_input().as_bytes();
     if !engine.is_valid(algorithm, key, text, jws.signature()) {
         return Err(Refusal::Signature);
     }
-    check_audience(provider, &claims)?;
-    check_times(provider, &claims, now)?;
+    check_audience(provider, jws.header(), &claims)?;
+    check_times(provider, jws.header(), &claims, now)?;
     if provider.refuses_groups_overage && has_groups_overage(&claims) {
         return Err(Refusal::GroupsOverage);
     }
@@ -183,14 +208,43 @@ pub fn verify(
     })
 }
 
+/// All load balancers of a region share their keys and can be told any issuer by whoever owns them. What
+/// nobody else can have is the name of ours.
+fn check_signer(provider: &Provider, header: &Header) -> Result<(), Refusal> {
+    let Some(signer) = &provider.signer else {
+        return Ok(());
+    };
+    let is_ours = header.origin.as_ref().is_some_and(|origin| {
+        origin.signer == *signer && origin.issuer.as_ref() == Some(&provider.issuer)
+    });
+    if is_ours {
+        Ok(())
+    } else {
+        Err(Refusal::Signer)
+    }
+}
+
 /// RFC 7519 section 4.1.3: one text or an array of texts, and one of ours among them.
-fn check_audience(provider: &Provider, claims: &Claims) -> Result<(), Refusal> {
+fn check_audience(provider: &Provider, header: &Header, claims: &Claims) -> Result<(), Refusal> {
     let ours = |audience: &Value| {
         audience
             .as_str()
             .is_some_and(|audience| provider.audiences.iter().any(|our| our == audience))
     };
-    let is_for_us = match claims.top(provider.audience_claim.name()) {
+    let name = match provider.audience_claim {
+        AudienceClaim::Aud => "aud",
+        AudienceClaim::ClientId => "client_id",
+        AudienceClaim::HeaderClient => {
+            let client = header
+                .origin
+                .as_ref()
+                .and_then(|origin| origin.client.as_ref());
+            let is_for_us = client.is_some_and(|client| provider.audiences.contains(client));
+            return is_for_us.then_some(()).ok_or(Refusal::Audience);
+        }
+        AudienceClaim::Signer => return Ok(()),
+    };
+    let is_for_us = match claims.top(name) {
         Some(audience @ Value::String(_)) => ours(audience),
         Some(Value::Array(audiences)) if audiences.iter().all(Value::is_string) => {
             audiences.iter().any(ours)
@@ -205,11 +259,27 @@ fn check_audience(provider: &Provider, claims: &Claims) -> Result<(), Refusal> {
     }
 }
 
-/// RFC 7519 section 4.1.4 to 4.1.6. `exp` must be there: a token without end cannot be taken back.
-fn check_times(provider: &Provider, claims: &Claims, now: UnixTime) -> Result<(), Refusal> {
+/// RFC 7519 section 4.1.4 to 4.1.6. `exp` must be there: a token without end cannot be taken back. A load
+/// balancer's has it in the header, and perhaps in the claims too; then it is over when either is past.
+fn check_times(
+    provider: &Provider,
+    header: &Header,
+    claims: &Claims,
+    now: UnixTime,
+) -> Result<(), Refusal> {
     let skew = provider.clock_skew.as_secs();
     let now = now.seconds();
-    let expires = instant(claims, "exp")?.ok_or(Refusal::Malformed)?;
+    let claimed = instant(claims, "exp")?;
+    let expires = if provider.signer.is_some() {
+        let origin = header.origin.as_ref();
+        let stated = origin.and_then(|origin| origin.expires);
+        let stated = stated
+            .filter(|seconds| *seconds <= INSTANT_LIMIT)
+            .ok_or(Refusal::Malformed)?;
+        claimed.map_or(stated, |claimed| claimed.min(stated))
+    } else {
+        claimed.ok_or(Refusal::Malformed)?
+    };
     if now >= expires.saturating_add(skew) {
         return Err(Refusal::Expired);
     }

@@ -11,8 +11,9 @@ use core::time::Duration;
 pub struct Wait {
     /// The key set, by its place in the keyring.
     pub slot: usize,
-    /// How many key sets had come when it began to wait.
-    pub seen: u64,
+    /// How many key sets had come when it began to wait; where keys are fetched one by one, the number
+    /// of the one that it waits for.
+    pub mark: u64,
     /// When it is decided whatever has come.
     pub deadline: Duration,
 }
@@ -57,6 +58,12 @@ impl Waiting {
         ready
     }
 
+    /// How many wait.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// True when nobody waits.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -78,7 +85,7 @@ mod tests {
     fn until(seconds: u64) -> Wait {
         Wait {
             slot: 0,
-            seen: 0,
+            mark: 0,
             deadline: Duration::from_secs(seconds),
         }
     }
@@ -125,7 +132,7 @@ mod tests {
             for (number, event) in (0..).zip(events) {
                 match event {
                     Event::Arrives { slot, patience } => {
-                        let wait = Wait { slot, seen: sets[slot], deadline: now + Duration::from_secs(patience) };
+                        let wait = Wait { slot, mark: sets[slot], deadline: now + Duration::from_secs(patience) };
                         let room = paused.len() < LIMIT;
                         prop_assert_eq!(waiting.join(number, wait).is_ok(), room);
                         if room {
@@ -143,7 +150,7 @@ mod tests {
                     Event::KeysCome { slot } => sets[slot] += 1,
                     Event::TimePasses { seconds } => now += Duration::from_secs(seconds),
                 }
-                let is_ready = |wait: &Wait| now >= wait.deadline || sets[wait.slot] != wait.seen;
+                let is_ready = |wait: &Wait| now >= wait.deadline || sets[wait.slot] != wait.mark;
                 for stream in waiting.take_ready(is_ready) {
                     let wait = paused.remove(&stream);
                     prop_assert!(wait.is_some_and(|wait| is_ready(&wait)));

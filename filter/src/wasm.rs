@@ -20,6 +20,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, LogLevel, MapType, MetricType};
 
 use self::engine::Host;
+use self::gauge::SharedGauge;
 use self::request::Request;
 use crate::cache::TokenCache;
 use crate::config::{Config, KeySource, RemoteKeys};
@@ -27,7 +28,8 @@ use crate::decision::DecisionIds;
 use crate::freshness::Freshness;
 use crate::headers::Headers;
 use crate::jwks::{KeySet, SIZE_LIMIT};
-use crate::keyring::{Fetched, Keyring};
+use crate::keyring::{FetchError, FetchId, Fetched, Keyring};
+use crate::pem::PemError;
 use crate::signature::Engine as _;
 use crate::signature::choice::{Choice, Engines};
 use crate::throttle::Throttle;
@@ -36,6 +38,7 @@ use crate::waiting::Waiting;
 mod board;
 mod connection;
 mod engine;
+mod gauge;
 mod pause;
 mod request;
 
@@ -46,6 +49,7 @@ proxy_wasm::main! {{
         started: now(),
         shared: None,
         private_keys: None,
+        gauges: Rc::default(),
         fetches: Vec::new(),
     }));
 }}
@@ -60,9 +64,17 @@ struct Shared {
     throttle: RefCell<Throttle>,
     memory: Memory,
     waiting: RefCell<Waiting>,
+    gauges: Rc<Gauges>,
     started: Instant,
     /// Between two ticks.
     pace: Cell<Option<Duration>>,
+}
+
+/// What is to be seen of the keys, summed over the gateway's workers.
+#[derive(Debug, Default)]
+struct Gauges {
+    waiting: SharedGauge,
+    stale: SharedGauge,
 }
 
 /// The plugin in one worker.
@@ -72,8 +84,9 @@ struct Root {
     shared: Option<Rc<Shared>>,
     /// The counter of keys that were left out because they hold private material.
     private_keys: Option<u32>,
+    gauges: Rc<Gauges>,
     /// Which keys each call in flight is for.
-    fetches: Vec<(u32, usize)>,
+    fetches: Vec<(u32, FetchId)>,
 }
 
 impl RootContext for Root {
@@ -91,6 +104,9 @@ impl RootContext for Root {
         if self.private_keys.is_none() {
             let name = "identity_filter.private_keys_refused";
             self.private_keys = hostcalls::define_metric(MetricType::Counter, name).ok();
+            let gauges = &self.gauges;
+            gauges.waiting.define("identity_filter.waiting_requests");
+            gauges.stale.define("identity_filter.stale_providers");
         }
         let engines = Engines::choose(Box::new(Host));
         for provider in &config.providers {
@@ -130,6 +146,7 @@ impl RootContext for Root {
             engines,
             ids: RefCell::new(DecisionIds::new(random())),
             waiting: RefCell::default(),
+            gauges: Rc::clone(&self.gauges),
             started: self.started,
             pace: Cell::new(None),
         };
@@ -154,10 +171,10 @@ impl RootContext for Root {
             );
         }
         let due = shared.keyring.borrow_mut().due(now, &board::Host);
-        for (index, remote) in due {
+        for (id, remote) in due {
             match fetch(&remote) {
-                Some(call) => self.fetches.push((call, index)),
-                None => self.on_fetched(index, Fetched::Unreachable),
+                Some(call) => self.fetches.push((call, id)),
+                None => self.on_fetched(id, Fetched::Unreachable),
             }
         }
         self.resume(Shared::is_over);
@@ -178,12 +195,12 @@ impl Context for Root {
         let Some(place) = self.fetches.iter().position(|(other, _)| *other == call) else {
             return;
         };
-        let (_call, index) = self.fetches.swap_remove(place);
+        let (_call, id) = self.fetches.swap_remove(place);
         // The gateway tells a failure by an answer without any header.
         if headers == 0 {
-            self.on_fetched(index, Fetched::Unreachable);
+            self.on_fetched(id, Fetched::Unreachable);
         } else if body > SIZE_LIMIT {
-            self.on_fetched(index, Fetched::TooLarge);
+            self.on_fetched(id, Fetched::TooLarge);
         } else {
             let headers =
                 hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
@@ -200,7 +217,7 @@ impl Context for Root {
                 freshness: Freshness::of(&headers),
                 body: &body,
             };
-            self.on_fetched(index, response);
+            self.on_fetched(id, response);
         }
         self.resume(Shared::is_over);
         self.set_pace();
@@ -208,12 +225,12 @@ impl Context for Root {
 }
 
 impl Root {
-    fn on_fetched(&self, index: usize, fetched: Fetched<'_>) {
+    fn on_fetched(&self, id: FetchId, fetched: Fetched<'_>) {
         let Some(shared) = &self.shared else {
             return;
         };
         let mut keyring = shared.keyring.borrow_mut();
-        match keyring.on_fetched(index, shared.moment(), &board::Host, fetched) {
+        match keyring.on_fetched(id, shared.moment(), &board::Host, fetched) {
             Some((provider, Ok(keys))) => {
                 log(
                     LogLevel::Info,
@@ -226,6 +243,7 @@ impl Root {
                     LogLevel::Warn,
                     &format!("no new keys of provider {}: {error}", provider.name),
                 );
+                self.count_private(usize::from(error == FetchError::Pem(PemError::Private)));
             }
             None => {}
         }
@@ -241,8 +259,12 @@ impl Root {
             );
             log(LogLevel::Warn, &message);
         }
+        self.count_private(keys.private());
+    }
+
+    fn count_private(&self, private: usize) {
         // Only where there is something to count: the SDK panics where the host refuses the call.
-        if let (Some(counter), private @ 1..) = (self.private_keys, keys.private())
+        if let (Some(counter), private @ 1..) = (self.private_keys, private)
             && let Ok(private) = i64::try_from(private)
         {
             let _status = hostcalls::increment_metric(counter, private);
@@ -257,7 +279,7 @@ fn fetch(remote: &RemoteKeys) -> Option<u32> {
         (":scheme", remote.scheme),
         (":authority", &remote.authority),
         (":path", &remote.path),
-        ("accept", "application/json"),
+        ("accept", "application/json, */*;q=0.5"),
     ];
     hostcalls::dispatch_http_call(
         &remote.cluster,

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     task::JoinHandle,
     time::sleep,
 };
@@ -53,6 +54,8 @@ pub enum Answer {
     Document(String),
     /// The same, after a while.
     Late(Duration, String),
+    /// The same, once the semaphore is closed.
+    Held(Arc<Semaphore>, String),
     /// No JSON.
     Garbage,
     /// 300 KiB: above what the filter takes for a key set.
@@ -219,6 +222,11 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, pages: Arc<Mutex<Pag
         Some(Answer::Never) => return sleep(ASKED_LIMIT).await,
         Some(Answer::Late(after, document)) => {
             sleep(after).await;
+            response("200 OK", document.as_bytes())
+        }
+        Some(Answer::Held(gate, document)) => {
+            // It has no permits: the wait ends when it is closed.
+            let _closed = gate.acquire().await;
             response("200 OK", document.as_bytes())
         }
         Some(Answer::Document(document)) => response("200 OK", document.as_bytes()),

@@ -12,7 +12,10 @@ use aws_lc_rs::{
         RsaSignatureEncoding,
     },
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD},
+};
 use rcgen::{
     KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
     RsaKeySize,
@@ -184,6 +187,17 @@ impl SigningKey {
         jwk["alg"] = json!(self.algorithm);
         jwk["use"] = json!("sig");
         jwk
+    }
+
+    /// A token as load balancers of AWS make it: with padding, also in the text that is signed.
+    ///
+    /// # Errors
+    /// [`HarnessError::SigningKey`].
+    pub fn sign_padded(&self, header: &Value, claims: &Value) -> Result<String, HarnessError> {
+        let [header, claims] = [header, claims].map(|part| URL_SAFE.encode(part.to_string()));
+        let text = format!("{header}.{claims}");
+        let signature = self.sign(text.as_bytes())?;
+        Ok(format!("{text}.{}", URL_SAFE.encode(signature)))
     }
 
     /// The signature of these bytes, as a JWS holds it (RFC 7518 section 3).

@@ -14,6 +14,7 @@ use super::{AudienceClaim, ConfigError, Problem, wire};
 use crate::algorithm::Algorithm;
 use crate::claims::ClaimPath;
 use crate::condition::{self, Condition, Fact, Test};
+use crate::token_type::TokenTypes;
 
 /// One preset.
 #[derive(Debug)]
@@ -27,6 +28,15 @@ pub(super) struct Preset {
     algorithms: &'static [&'static str],
     /// The header in which a token stands alone; otherwise it is a bearer token.
     header: Option<&'static str>,
+    /// Whether its tokens have padding.
+    accepts_padding: bool,
+    /// Headers that say who is calling and that nobody signs.
+    unsigned: &'static [&'static str],
+    /// What may be in `typ`, or nothing may; none: what is usual.
+    types: &'static [&'static str],
+    audience_claim: AudienceClaim,
+    /// From the signer, where a key is of which the `kid` is known; nothing where that is not documented.
+    key_uri: fn(&str) -> Option<String>,
     /// What every audience begins with.
     audience_prefix: &'static str,
     /// Audiences of tokens that many callers have for other reasons, as patterns.
@@ -88,6 +98,10 @@ pub(super) struct Expanded {
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) header: Option<&'static str>,
     pub(super) keys: Option<String>,
+    pub(super) key_uri: Option<String>,
+    pub(super) signer: Option<String>,
+    pub(super) accepts_padding: bool,
+    pub(super) types: Option<TokenTypes>,
     pub(super) max_lifetime_seconds: Option<u32>,
     pub(super) required_claims: Vec<Condition>,
     pub(super) audience_claim: AudienceClaim,
@@ -111,13 +125,6 @@ impl Preset {
                 None => Ok(None),
             };
         };
-        if matches!(name, "aws-alb" | "aws-verified-access") {
-            return Err(ConfigError::fields(
-                format!("{at}.preset"),
-                "aws-alb and aws-verified-access are not supported: their tokens have neither an audience \
-                 nor an issuer of their own, and their keys are one PEM file for each kid",
-            ));
-        }
         let preset = PRESETS.iter().find(|preset| preset.name == name);
         preset.map(Some).ok_or_else(|| {
             let known = PRESETS.iter().map(|preset| preset.name);
@@ -160,6 +167,16 @@ impl Preset {
             }
             (got, max) => got.or(max),
         };
+        let is_signer = self
+            .parameter
+            .as_ref()
+            .is_some_and(|parameter| parameter.field == SIGNER);
+        if is_signer && max_lifetime_seconds.is_some() {
+            return Err(ConfigError::fields(
+                format!("{at}.max_lifetime_seconds"),
+                "tokens of this preset do not say when they were made",
+            ));
+        }
         let mut required_claims: Vec<_> = form
             .required
             .iter()
@@ -173,9 +190,10 @@ impl Preset {
                 condition(claim, test)
             })
             .collect();
-        let mut audience_claim = AudienceClaim::Aud;
+        let mut audience_claim = self.audience_claim;
         if let Some(parameter) = &self.parameter
             && !values.is_empty()
+            && !is_signer
         {
             let test = if parameter.field == "trust_domain" {
                 Test::InTrustDomain(first.into())
@@ -191,6 +209,10 @@ impl Preset {
         let opaque = self.opaque_before.and_then(|tail| issuer.split_once(tail));
         Ok(Expanded {
             opaque_issuer: opaque.map(|(front, _)| front.into()),
+            key_uri: is_signer.then(|| (self.key_uri)(first)).flatten(),
+            signer: is_signer.then(|| first.into()),
+            accepts_padding: self.accepts_padding,
+            types: (!self.types.is_empty()).then(|| TokenTypes::or_absent(self.types)),
             keys: (!form.keys.is_empty()).then(|| {
                 if form.keys.starts_with("https://") {
                     form.keys.replace("{}", first)
@@ -321,13 +343,14 @@ impl Preset {
 }
 
 /// The fields that only presets have, as far as they were written.
-fn parameters(written: &wire::Provider) -> [Option<(&'static str, Vec<String>)>; 6] {
+fn parameters(written: &wire::Provider) -> [Option<(&'static str, Vec<String>)>; 7] {
     let list = |field, values: &Option<Vec<String>>| values.clone().map(|values| (field, values));
     let one = |field, value: &Option<String>| value.clone().map(|value| (field, [value].into()));
     [
         list("accounts", &written.accounts),
         list("hosted_domains", &written.hosted_domains),
         list("repository_owner_ids", &written.repository_owner_ids),
+        one(SIGNER, &written.signer),
         one("tenant", &written.tenant),
         one("token_use", &written.token_use),
         one("trust_domain", &written.trust_domain),
@@ -353,20 +376,23 @@ fn is_domain(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
-/// A UUID in lower case (RFC 9562 section 4).
-fn is_tenant(text: &str) -> bool {
-    let is_expected = |(index, byte): (usize, u8)| match index {
-        8 | 13 | 18 | 23 => byte == b'-',
-        _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+/// The headers that the presets of these providers distrust.
+pub(super) fn unsigned(written: &[wire::Provider]) -> impl Iterator<Item = &'static str> {
+    let of = |provider: &wire::Provider| {
+        let name = provider.preset.as_deref();
+        let preset = PRESETS.iter().find(|preset| Some(preset.name) == name);
+        preset.map_or(&[][..], |preset| preset.unsigned)
     };
-    text.len() == 36 && text.bytes().enumerate().all(is_expected)
+    written.iter().flat_map(of).copied()
 }
 
 fn is_token_use(text: &str) -> bool {
     matches!(text, "access" | "id")
 }
 
+mod signer;
 mod table;
+use signer::SIGNER;
 use table::PRESETS;
 
 #[cfg(test)]

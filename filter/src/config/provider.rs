@@ -8,9 +8,10 @@ use core::time::Duration;
 use super::access::build_claim_conditions;
 use super::preset::{Expanded, Preset};
 use super::{
-    ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource, confirmation, schedule,
-    wire,
+    AudienceClaim, ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource,
+    confirmation, schedule, wire,
 };
+use crate::algorithm::{Algorithm, KeyKind};
 use crate::cookie;
 use crate::headers::{self, IdentityHeaders};
 use crate::host::Host;
@@ -55,8 +56,17 @@ fn build_one(
             ..Expanded::default()
         },
     };
-    let Some(audiences) = written.audiences else {
-        return missing("missing field `audiences`");
+    let has_audiences = expanded.audience_claim != AudienceClaim::Signer;
+    let audiences = match written.audiences {
+        Some(audiences) if has_audiences => audiences,
+        None if !has_audiences => Vec::new(),
+        None => return missing("missing field `audiences`"),
+        Some(_) => {
+            return Err(ConfigError::fields(
+                format!("{at}.audiences"),
+                "tokens of this preset name no audience: `signer` says that they are for what stands behind it",
+            ));
+        }
     };
     let issuer = expanded.issuer;
     let is_issuer_byte =
@@ -64,7 +74,7 @@ fn build_one(
     if !(1..=512).contains(&issuer.len()) || !issuer.bytes().all(is_issuer_byte) {
         return Err(ConfigError::value(format!("{at}.issuer"), &issuer, ISSUERS));
     }
-    if audiences.is_empty() || audiences.iter().any(String::is_empty) {
+    if (has_audiences && audiences.is_empty()) || audiences.iter().any(String::is_empty) {
         return Err(ConfigError::fields(
             format!("{at}.audiences"),
             "at least one audience must be there, and none may be empty: a token must be meant for us",
@@ -95,7 +105,7 @@ fn build_one(
         ));
     }
     let types = match &written.types {
-        None => TokenTypes::default(),
+        None => expanded.types.unwrap_or_default(),
         Some(names) => TokenTypes::exactly(names).ok_or_else(|| {
             ConfigError::fields(
                 format!("{at}.types"),
@@ -128,15 +138,18 @@ fn build_one(
         written.required_claims,
     )?);
     let mut jwks = written.jwks;
-    if jwks.cluster.is_some() && jwks.uri.is_none() {
+    if jwks.cluster.is_some() && jwks.uri.is_none() && jwks.key_uri.is_none() {
         jwks.uri = expanded.keys;
+        jwks.key_uri = expanded.key_uri;
     }
     Ok(Provider {
-        keys: key_source(&format!("{at}.jwks"), jwks)?,
+        keys: key_source(&format!("{at}.jwks"), jwks, &expanded.algorithms)?,
         name: written.name,
         issuer,
         audiences,
         audience_claim: expanded.audience_claim,
+        signer: expanded.signer,
+        accepts_padding: expanded.accepts_padding,
         algorithms: expanded.algorithms,
         tokens,
         clock_skew: Duration::from_secs(written.clock_skew_seconds.into()),
@@ -171,11 +184,11 @@ fn check_differ(
     if provider.name == other.name {
         return duplicate("name", &provider.name, "names must differ");
     }
-    if provider.issuer == other.issuer {
+    if provider.issuer == other.issuer && provider.signer == other.signer {
         return duplicate(
             "issuer",
             &provider.issuer,
-            "the issuer decides which provider a token is of",
+            "the issuer, and the signer where there is one, decide which provider a token is of",
         );
     }
     // One header value must not be two different tokens, depending on who reads it.
@@ -254,13 +267,22 @@ fn token_source(
     })
 }
 
-fn key_source(at: &str, written: wire::Jwks) -> Result<KeySource, ConfigError> {
+fn key_source(
+    at: &str,
+    written: wire::Jwks,
+    algorithms: &[Algorithm],
+) -> Result<KeySource, ConfigError> {
     let is_timed = schedule::is_written(&written);
     let schedule = schedule::build(at, &written)?;
-    match (written.inline, written.cluster, written.uri) {
-        (Some(document), None, None) if !is_timed => KeySource::inline(&document)
+    match (
+        written.inline,
+        written.cluster,
+        written.uri,
+        written.key_uri,
+    ) {
+        (Some(document), None, None, None) if !is_timed => KeySource::inline(&document)
             .map_err(|error| ConfigError::new(format!("{at}.inline"), Problem::KeySet(error))),
-        (None, Some(cluster), Some(uri)) => {
+        (None, Some(cluster), uri, key_uri) if uri.is_some() != key_uri.is_some() => {
             if cluster.is_empty() || !cluster.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(ConfigError::value(
                     format!("{at}.cluster"),
@@ -268,24 +290,51 @@ fn key_source(at: &str, written: wire::Jwks) -> Result<KeySource, ConfigError> {
                     "the name of a cluster of the gateway, such as outbound|443||id.example.com",
                 ));
             }
-            let (scheme, authority, path) = split_uri(&uri).ok_or_else(|| {
+            let remote = |(scheme, authority, path)| RemoteKeys {
+                cluster,
+                scheme,
+                authority,
+                path,
+                schedule,
+            };
+            if let Some(uri) = key_uri {
+                let at = format!("{at}.key_uri");
+                let is_on_curve =
+                    |algorithm: &Algorithm| matches!(algorithm.key_kind(), KeyKind::Ec(_));
+                if !algorithms.iter().all(is_on_curve) {
+                    return Err(ConfigError::fields(
+                        at,
+                        "is for ES256, ES384 and ES512 alone, and the provider lists another algorithm",
+                    ));
+                }
+                let front = uri.strip_suffix("/{kid}").filter(|front| {
+                    // Anywhere else, a `kid` could change what is asked for.
+                    !front.contains(['{', '}', '?'])
+                });
+                let parts = front.and_then(|front| split_uri(&format!("{front}/")));
+                return parts.map(remote).map(KeySource::OneByOne).ok_or_else(|| {
+                    ConfigError::value(
+                        at,
+                        &uri,
+                        "https://host[:port]/path/{kid} or http://host[:port]/path/{kid}, with {kid} as the \
+                         whole last segment and no query",
+                    )
+                });
+            }
+            let uri = uri.unwrap_or_default();
+            let parts = split_uri(&uri).ok_or_else(|| {
                 ConfigError::value(
                     format!("{at}.uri"),
                     &uri,
                     "https://host[:port]/path or http://host[:port]/path, without user, fragment or spaces",
                 )
             })?;
-            Ok(KeySource::Remote(RemoteKeys {
-                cluster,
-                scheme,
-                authority,
-                path,
-                schedule,
-            }))
+            Ok(KeySource::Remote(remote(parts)))
         }
         _ => Err(ConfigError::fields(
             at,
-            "either `inline`, or `cluster` and `uri` (with times, where they are wanted) must be there",
+            "either `inline`, or `cluster` and one of `uri` and `key_uri` (with times, where they are wanted) must \
+             be there",
         )),
     }
 }

@@ -89,8 +89,8 @@ fn what_this_version_does_not_do_is_refused_by_name() {
     let cases = [
         (
             "/providers/0/preset",
-            json!("aws-alb"),
-            "providers[0].preset: aws-alb and aws-verified-access are not supported",
+            json!("aws-identity-center"),
+            "providers[0].preset: there is no preset \"aws-identity-center\"; there are: aws-alb, ",
         ),
         (
             "/providers/0/accounts",
@@ -220,7 +220,7 @@ fn errors_name_the_place_the_value_and_what_is_allowed() {
         (
             "/providers/0/jwks",
             json!({}),
-            "providers[0].jwks: either `inline`, or `cluster` and `uri`",
+            "providers[0].jwks: either `inline`, or `cluster` and one of `uri` and `key_uri`",
         ),
         (
             "/providers/0/jwks",
@@ -275,7 +275,7 @@ fn errors_name_the_place_the_value_and_what_is_allowed() {
         (
             "/providers/0/jwks/key_uri",
             json!("https://a/{kid}"),
-            "providers[0].jwks.key_uri: unknown field `key_uri`",
+            "providers[0].jwks: either `inline`",
         ),
         (
             "/providers/0/jwks/uri",

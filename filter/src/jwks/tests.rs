@@ -283,6 +283,7 @@ fn a_key_is_picked_by_name_or_because_it_is_the_only_one() {
         algorithm: "".into(),
         key_id: key_id.map(String::from),
         kind: None,
+        origin: None,
     };
     let set = parse(&[rsa(), ec(), with(ec(), "kid", "e2".into())]).unwrap();
     let picked = |key_id, algorithm| set.pick(&header(key_id), algorithm).is_some();
@@ -300,6 +301,7 @@ fn a_key_without_alg_is_for_every_algorithm_of_its_kind() {
         algorithm: "".into(),
         key_id: Some("r".into()),
         kind: None,
+        origin: None,
     };
     let bound = with(rsa(), "alg", "PS384".into());
     for (key, name) in [(rsa(), "unbound"), (bound, "bound")] {

@@ -23,6 +23,16 @@ fn config() -> Config {
     Config::parse(document.as_bytes()).unwrap()
 }
 
+/// The fetch of the keys of the second provider.
+const FAR: FetchId = FetchId::of_set(1);
+
+fn wanted(provider: &Rc<Provider>) -> WantedKey {
+    WantedKey {
+        provider: Rc::clone(provider),
+        id: None,
+    }
+}
+
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -60,7 +70,7 @@ fn begins(keyring: &mut Keyring, seconds: u64, board: &dyn Board) -> usize {
 fn worker(config: &Config, seed: u64, seconds: u64, board: &dyn Board) -> Keyring {
     let mut keyring = Keyring::new(config, seed);
     assert_eq!(begins(&mut keyring, seconds, board), 1);
-    keyring.on_fetched(1, at(seconds), board, ok(&set()));
+    keyring.on_fetched(FAR, at(seconds), board, ok(&set()));
     keyring
 }
 
@@ -69,13 +79,13 @@ fn inline_keys_are_there_and_others_are_fetched() {
     let (config, board) = (config(), Shared::default());
     let mut keyring = Keyring::new(&config, 1);
     let [inline, far] = [&config.providers[0], &config.providers[1]];
-    assert!(keyring.keys(inline).is_some());
-    assert!(keyring.keys(far).is_none());
+    assert!(keyring.keys(inline, None).is_some());
+    assert!(keyring.keys(far, None).is_none());
     assert!(keyring.is_waiting() && keyring.has_remote());
 
     let due = keyring.due(at(0), &board);
     assert_eq!(due.len(), 1);
-    let (index, remote) = &due[0];
+    let (id, remote) = &due[0];
     assert_eq!(
         (
             remote.scheme,
@@ -86,11 +96,9 @@ fn inline_keys_are_there_and_others_are_fetched() {
     );
     assert_eq!(begins(&mut keyring, 1, &board), 0, "one fetch in flight");
 
-    let (provider, keys) = keyring
-        .on_fetched(*index, at(1), &board, ok(&set()))
-        .unwrap();
+    let (provider, keys) = keyring.on_fetched(*id, at(1), &board, ok(&set())).unwrap();
     assert_eq!((provider.name.as_str(), keys.unwrap().len()), ("far", 1));
-    assert!(keyring.keys(far).is_some());
+    assert!(keyring.keys(far, None).is_some());
     assert!(!keyring.is_waiting());
     assert_eq!(begins(&mut keyring, 54, &board), 0);
     assert_eq!(begins(&mut keyring, 61, &board), 1);
@@ -119,9 +127,9 @@ fn a_failed_fetch_changes_nothing_but_the_schedule() {
         ),
     ];
     for (fetched, want) in failures {
-        let (_provider, result) = keyring.on_fetched(1, at(60), &board, fetched).unwrap();
+        let (_provider, result) = keyring.on_fetched(FAR, at(60), &board, fetched).unwrap();
         assert_eq!(result.unwrap_err(), want);
-        assert!(keyring.keys(far).is_some(), "{want}");
+        assert!(keyring.keys(far, None).is_some(), "{want}");
     }
     assert_eq!(begins(&mut keyring, 60, &board), 0);
     assert_eq!(
@@ -137,11 +145,11 @@ fn keys_that_are_too_old_are_no_keys() {
     let far = &config.providers[1];
     let mut keyring = worker(&config, 1, 0, &board);
     assert!(keyring.drop_stale(at(149)).is_empty());
-    assert!(keyring.keys(far).is_some());
+    assert!(keyring.keys(far, None).is_some());
     let dropped = keyring.drop_stale(at(150));
     assert_eq!(dropped.len(), 1);
     assert_eq!(dropped[0].name, "far");
-    assert!(keyring.keys(far).is_none() && keyring.is_waiting());
+    assert!(keyring.keys(far, None).is_none() && keyring.is_waiting());
     assert!(keyring.drop_stale(at(151)).is_empty(), "it is said once");
 }
 
@@ -152,7 +160,7 @@ fn answers_for_slots_that_fetch_nothing_are_ignored() {
     for slot in [0, 9] {
         assert!(
             keyring
-                .on_fetched(slot, at(0), &board, Fetched::Unreachable)
+                .on_fetched(FetchId::of_set(slot), at(0), &board, Fetched::Unreachable)
                 .is_none()
         );
     }
@@ -164,18 +172,18 @@ fn a_request_waits_for_the_fetch_that_it_causes() {
     let [inline, far] = [&config.providers[0], &config.providers[1]];
     let mut keyring = worker(&config, 1, 0, &board);
     assert_eq!(
-        keyring.on_wanted(inline, s(5)),
+        keyring.on_wanted(&wanted(inline), s(5)),
         None,
         "nothing is fetched there"
     );
     assert_eq!(begins(&mut keyring, 5, &board), 0);
-    let wait = keyring.on_wanted(far, s(5)).unwrap();
+    let wait = keyring.on_wanted(&wanted(far), s(5)).unwrap();
     assert_eq!(wait.deadline, s(6), "one second is the default");
     assert!(!keyring.is_over(&wait, s(5)));
     assert_eq!(begins(&mut keyring, 5, &board), 1);
     assert!(!keyring.is_over(&wait, s(5)));
-    let joined_late = keyring.on_wanted(far, s(5)).unwrap();
-    keyring.on_fetched(1, at(5), &board, ok(&rotated()));
+    let joined_late = keyring.on_wanted(&wanted(far), s(5)).unwrap();
+    keyring.on_fetched(FAR, at(5), &board, ok(&rotated()));
     assert!(keyring.is_over(&wait, s(5)), "keys have come");
     assert!(keyring.is_over(&joined_late, s(5)));
     assert!(keyring.is_over(&Wait { slot: 9, ..wait }, s(5)));
@@ -186,15 +194,15 @@ fn a_request_waits_for_the_first_keys_until_its_deadline() {
     let (config, board) = (config(), Shared::default());
     let far = &config.providers[1];
     let mut keyring = Keyring::new(&config, 1);
-    let wait = keyring.on_wanted(far, s(0)).unwrap();
+    let wait = keyring.on_wanted(&wanted(far), s(0)).unwrap();
     assert_eq!(begins(&mut keyring, 0, &board), 1);
     assert!(!keyring.is_over(&wait, Duration::from_millis(999)));
     assert!(keyring.is_over(&wait, s(1)));
     for _failure in 0..6 {
-        keyring.on_fetched(1, at(1), &board, Fetched::Unreachable);
+        keyring.on_fetched(FAR, at(1), &board, Fetched::Unreachable);
     }
     assert_eq!(
-        keyring.on_wanted(far, s(1)),
+        keyring.on_wanted(&wanted(far), s(1)),
         None,
         "the next attempt is too far away"
     );
@@ -210,10 +218,10 @@ fn a_token_with_an_invented_key_costs_one_look_for_all_workers() {
     let mut fetches = 0;
     for second in 2..22 {
         for keyring in &mut workers {
-            let _wait = keyring.on_wanted(far, s(second));
-            for (index, _remote) in keyring.due(at(second), &board) {
+            let _wait = keyring.on_wanted(&wanted(far), s(second));
+            for (id, _remote) in keyring.due(at(second), &board) {
                 fetches += 1;
-                keyring.on_fetched(index, at(second), &board, ok(&set()));
+                keyring.on_fetched(id, at(second), &board, ok(&set()));
             }
         }
     }
@@ -228,9 +236,9 @@ fn when_keys_change_every_worker_sees_them_at_once() {
         .map(|seed| worker(&config, seed, 0, &board))
         .collect();
     for keyring in &mut workers {
-        assert!(keyring.on_wanted(far, s(2)).is_some());
+        assert!(keyring.on_wanted(&wanted(far), s(2)).is_some());
         assert_eq!(begins(keyring, 2, &board), 1);
-        keyring.on_fetched(1, at(2), &board, ok(&rotated()));
+        keyring.on_fetched(FAR, at(2), &board, ok(&rotated()));
     }
 }
 
@@ -243,7 +251,7 @@ fn two_workers_do_not_fetch_at_the_same_time() {
         .map(|keyring| begins(keyring, 0, &board))
         .sum();
     assert_eq!(started, 1);
-    workers[0].on_fetched(1, at(1), &board, ok(&set()));
+    workers[0].on_fetched(FAR, at(1), &board, ok(&set()));
     assert_eq!(begins(&mut workers[1], 1, &board), 1);
 }
 
@@ -261,7 +269,7 @@ fn a_hostile_neighbour_delays_keys_but_does_not_keep_them_away() {
         let mut keyring = Keyring::new(&config, 1);
         assert_eq!(begins(&mut keyring, 0, &board), 0);
         assert_eq!(begins(&mut keyring, 4, &board), 1, "{board:?}");
-        keyring.on_fetched(1, at(4), &board, ok(&set()));
-        assert!(keyring.keys(&config.providers[1]).is_some());
+        keyring.on_fetched(FAR, at(4), &board, ok(&set()));
+        assert!(keyring.keys(&config.providers[1], None).is_some());
     }
 }

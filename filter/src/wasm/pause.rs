@@ -26,13 +26,15 @@ impl Shared {
         self.keyring.borrow().is_over(wait, self.elapsed())
     }
 
-    /// Ticks come faster while somebody waits, and while keys are missing. Only a pace that changes is
+    /// Ticks come faster while somebody waits, and while keys are missing; the gauges follow. Only a pace that changes is
     /// told to the host: it begins to count anew each time.
     pub(super) fn set_pace(&self) {
         let keyring = self.keyring.borrow();
         if !keyring.has_remote() {
             return;
         }
+        self.gauges.waiting.tell(self.waiting.borrow().len());
+        self.gauges.stale.tell(keyring.stale(self.elapsed()));
         let pace = if !self.waiting.borrow().is_empty() {
             PACE_WAITING
         } else if keyring.is_waiting() {

@@ -84,11 +84,11 @@ enum Verdict {
 /// Decides, unless a key is missing that may come soon. `None`: a host call failed.
 fn decide_or_wait(shared: &Shared, stream: u32) -> Option<Verdict> {
     let (mut outcome, now) = judge(shared)?;
-    if let Some(provider) = &outcome.wanted_key {
+    if let Some(wanted) = &outcome.wanted_key {
         let wait = shared
             .keyring
             .borrow_mut()
-            .on_wanted(provider, shared.elapsed());
+            .on_wanted(wanted, shared.elapsed());
         if let Some(wait) = wait {
             // Stripped before it is paused: it may end here, and the gateway may log its headers.
             if outcome.headers_changed {

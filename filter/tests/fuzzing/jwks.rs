@@ -41,6 +41,7 @@ fn is_picked_for_what_it_says(set: &KeySet, entry: &Value) {
             algorithm: algorithm.name().into(),
             key_id: Some(id.into()),
             kind: None,
+            origin: None,
         };
         if let Some(key) = set.pick(&header, algorithm) {
             assert_eq!(key.kind(), algorithm.key_kind());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use identity_filter::config::{Config, KeySource};
+use identity_filter::config::Config;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -69,8 +69,9 @@ fn the_resources_on_a_page_fit_together() {
         let (entry, rule) = (of_kind("ServiceEntry"), of_kind("DestinationRule"));
         let tls = &rule["spec"]["trafficPolicy"]["tls"];
         for provider in &config.providers {
-            assert!(matches!(provider.keys, KeySource::Remote(_)), "{preset}");
-            let KeySource::Remote(keys) = &provider.keys else {
+            let keys = provider.keys.remote();
+            assert!(keys.is_some(), "{preset}");
+            let Some(keys) = keys else {
                 continue;
             };
             let host = keys.authority.as_str();

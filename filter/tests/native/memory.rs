@@ -3,7 +3,7 @@
 use identity_filter::config::Config;
 use identity_filter::decision::Denial;
 use identity_filter::freshness::Freshness;
-use identity_filter::keyring::{Fetched, Keyring, Moment};
+use identity_filter::keyring::{FetchId, Fetched, Keyring, Moment};
 use identity_filter::lease::Board;
 use identity_filter::time::UnixTime;
 use serde_json::{Value, json};
@@ -66,7 +66,9 @@ impl Run {
             elapsed: std::time::Duration::ZERO,
             wall: self.worker.now,
         };
-        let fetched = self.keyring.on_fetched(0, now, &Nobody, fetched);
+        let fetched = self
+            .keyring
+            .on_fetched(FetchId::of_set(0), now, &Nobody, fetched);
         let (_provider, result) = fetched.unwrap();
         result.unwrap();
     }

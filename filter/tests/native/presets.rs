@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::documents::{plugin_config, presets};
 use crate::issuer::{EC, RSA, Signer};
+use crate::load_balancers;
 use crate::request::{NOW, Request};
 
 use Denial::{
@@ -466,6 +467,7 @@ fn every_preset_has_a_page_and_a_shape() {
         .iter()
         .map(|shape| shape.preset.to_owned())
         .collect();
+    tested.extend(load_balancers::PRESETS.map(String::from));
     tested.sort();
     assert_eq!(presets(), tested);
     let document = json!({"providers": [{"name": "a", "preset": "none", "jwks": {}}], "namespaces": [], "policy": {"rules": []}});

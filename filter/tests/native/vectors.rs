@@ -43,6 +43,7 @@ fn judge(keys: &KeySet, signed: &Signed) -> Option<(Algorithm, Vec<bool>)> {
                 algorithm: (*name).into(),
                 key_id: None,
                 kind: None,
+                origin: None,
             };
             let key = keys.pick(&header, algorithm);
             Some((algorithm, ask(algorithm, key, text, signature)))

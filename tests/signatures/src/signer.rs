@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -15,7 +16,10 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
     RsaEncoding, RsaKeyPair,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
 
 /// A key pair with a name, for one algorithm.
@@ -138,6 +142,26 @@ impl Signer {
         );
         let signature = self.signature(input.as_bytes());
         format!("{input}.{}", encode(&signature))
+    }
+
+    /// The same with the padding of base64, also in the text that is signed: so load balancers do it.
+    #[must_use]
+    pub fn sign_padded(&self, header: &Value, claims: &Value) -> String {
+        let [header, claims] = [header, claims].map(|part| URL_SAFE.encode(part.to_string()));
+        let input = format!("{header}.{claims}");
+        let signature = self.signature(input.as_bytes());
+        format!("{input}.{}", URL_SAFE.encode(signature))
+    }
+
+    /// The public key as PEM, where it is one on a curve.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        let Key::Ec(_, key) = &self.key else {
+            unreachable!("keys on curves alone are published as PEM")
+        };
+        let der: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+        let text = STANDARD.encode(der.as_ref());
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
     }
 
     /// The signature over `input`, as JOSE writes it.

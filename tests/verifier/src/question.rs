@@ -75,6 +75,7 @@ fn judge(keys: &KeySet, signed: &Value) -> Option<[Option<bool>; 2]> {
         algorithm: name.to_owned(),
         key_id: None,
         kind: None,
+        origin: None,
     };
     let algorithm = Algorithm::from_name(name)?;
     let bytes = |name: &str| base64url::decode(text(name)?.as_bytes());

@@ -1,9 +1,13 @@
 //! The presets. Where a fact is from stands on the preset's page.
 
+use super::signer::{
+    SIGNER, is_load_balancer, is_verified_access, load_balancer_keys, verified_access_keys,
+};
 use super::{
-    Issuer, Need, Parameter, Preset, Wanted, is_account, is_domain, is_number, is_tenant,
+    AudienceClaim, Issuer, Need, Parameter, Preset, Wanted, is_account, is_domain, is_number,
     is_token_use,
 };
+use crate::uuid::is_uuid;
 
 const PLAIN: Preset = Preset {
     name: "",
@@ -11,6 +15,11 @@ const PLAIN: Preset = Preset {
     issuer_form: "",
     algorithms: &["RS256"],
     header: None,
+    accepts_padding: false,
+    unsigned: &[],
+    types: &[],
+    audience_claim: AudienceClaim::Aud,
+    key_uri: |_signer| None,
     audience_prefix: "",
     refused_audiences: &[],
     refuses_issuer_as_audience: false,
@@ -33,6 +42,31 @@ const SERVICE_ACCOUNT: &[(&str, Wanted)] = &[
 
 pub(super) static PRESETS: &[Preset] = &[
     Preset {
+        name: "aws-alb",
+        issuers: &[Issuer {
+            pattern: "https://*",
+            keys: "",
+            required: &[],
+        }],
+        issuer_form: "the issuer at which the load balancer lets people sign in, which begins with https://",
+        algorithms: &["ES256"],
+        header: Some("x-amzn-oidc-data"),
+        accepts_padding: true,
+        unsigned: &["x-amzn-oidc-accesstoken", "x-amzn-oidc-identity"],
+        audience_claim: AudienceClaim::HeaderClient,
+        key_uri: load_balancer_keys,
+        parameter: Some(Parameter {
+            field: SIGNER,
+            claim: "",
+            need: Need::Required,
+            fits: is_load_balancer,
+            form: "the load balancer's ARN, arn:aws:elasticloadbalancing:REGION:ACCOUNT:loadbalancer/app/NAME/ID: all \
+                load balancers of a region share their keys",
+        }),
+        weak_claims: &["email", "name", "preferred_username", "username"],
+        ..PLAIN
+    },
+    Preset {
         name: "aws-cognito",
         issuers: &[Issuer {
             pattern: "https://cognito-idp.*.amazonaws.com*/*_*",
@@ -54,7 +88,7 @@ pub(super) static PRESETS: &[Preset] = &[
         name: "aws-eks",
         issuers: &[
             Issuer {
-                pattern: "https://oidc.eks.*.amazonaws.com*/id/*",
+                pattern: "https://oidc.eks.*.amazonaws.com/id/*",
                 keys: "/keys",
                 required: &[],
             },
@@ -63,8 +97,19 @@ pub(super) static PRESETS: &[Preset] = &[
                 keys: "/keys",
                 required: &[],
             },
+            Issuer {
+                pattern: "https://oidc.eks.*.amazonaws.com.cn/id/*",
+                keys: "/keys",
+                required: &[],
+            },
+            Issuer {
+                pattern: "https://oidc-eks.*.api.amazonwebservices.com.cn/id/*",
+                keys: "/keys",
+                required: &[],
+            },
         ],
-        issuer_form: "https://oidc.eks.REGION.amazonaws.com/id/ID",
+        issuer_form: "https://oidc.eks.REGION.amazonaws.com/id/ID, https://oidc-eks.REGION.api.aws/id/ID, or in China \
+            https://oidc.eks.REGION.amazonaws.com.cn/id/ID, https://oidc-eks.REGION.api.amazonwebservices.com.cn/id/ID",
         refused_audiences: &[
             "sts.amazonaws.com*",
             "pods.eks.amazonaws.com*",
@@ -97,6 +142,29 @@ pub(super) static PRESETS: &[Preset] = &[
         ..PLAIN
     },
     Preset {
+        name: "aws-verified-access",
+        issuers: &[Issuer {
+            pattern: "https://*",
+            keys: "",
+            required: &[],
+        }],
+        issuer_form: "the issuer of the instance's OIDC trust provider, which begins with https://",
+        algorithms: &["ES384"],
+        header: Some("x-amzn-ava-user-context"),
+        audience_claim: AudienceClaim::Signer,
+        key_uri: verified_access_keys,
+        parameter: Some(Parameter {
+            field: SIGNER,
+            claim: "",
+            need: Need::Required,
+            fits: is_verified_access,
+            form: "the instance's ARN, arn:aws:ec2:REGION:ACCOUNT:verified-access-instance/ID: all instances of a \
+                region share their keys",
+        }),
+        weak_claims: &["email", "name", "preferred_username"],
+        ..PLAIN
+    },
+    Preset {
         name: "entra",
         issuers: &[
             Issuer {
@@ -119,19 +187,28 @@ pub(super) static PRESETS: &[Preset] = &[
                 keys: "https://login.partner.microsoftonline.cn/{}/discovery/v2.0/keys",
                 required: ENTRA_2,
             },
+            Issuer {
+                pattern: "https://sts.chinacloudapi.cn/{}/",
+                keys: "https://login.partner.microsoftonline.cn/{}/discovery/keys",
+                required: ENTRA_1,
+            },
         ],
-        issuer_form: "https://login.microsoftonline.com/TENANT/v2.0 (also .us, partner…cn) or \
-            https://sts.windows.net/TENANT/ with the slash, for the tenant of this provider",
+        issuer_form: "https://login.microsoftonline.com/TENANT/v2.0 (also login.microsoftonline.us and \
+            login.partner.microsoftonline.cn) or, with the slash, https://sts.windows.net/TENANT/ (also \
+            sts.chinacloudapi.cn), for the tenant of this provider",
         // Microsoft Graph; its tokens cannot be verified by anybody else.
         refused_audiences: &[
             "00000003-0000-0000-c000-000000000000",
             "https://graph.microsoft.com*",
+            "https://graph.microsoft.us*",
+            "https://dod-graph.microsoft.us*",
+            "https://microsoftgraph.chinacloudapi.cn*",
         ],
         parameter: Some(Parameter {
             field: "tenant",
             claim: "tid",
             need: Need::Required,
-            fits: is_tenant,
+            fits: is_uuid,
             form: "the tenant's UUID in lower case",
         }),
         weak_claims: &["email", "name", "preferred_username", "unique_name", "upn"],
@@ -152,14 +229,24 @@ pub(super) static PRESETS: &[Preset] = &[
                 required: &[],
             },
             Issuer {
+                pattern: "https://token.actions.*.ghe.com",
+                keys: "/.well-known/jwks",
+                required: &[],
+            },
+            Issuer {
+                pattern: "https://token.actions.*.ghe.com/*",
+                keys: "/.well-known/jwks",
+                required: &[],
+            },
+            Issuer {
                 pattern: "https://*/_services/token",
                 keys: "/.well-known/jwks",
                 required: &[],
             },
         ],
-        issuer_form: "https://token.actions.githubusercontent.com, the same with /ENTERPRISE, or \
-            https://HOST/_services/token",
-        refused_audiences: &["https://github.com/*"],
+        issuer_form: "https://token.actions.githubusercontent.com or https://token.actions.SUBDOMAIN.ghe.com, the same \
+            with /ENTERPRISE, or https://HOST/_services/token",
+        refused_audiences: &["https://github.com/*", "https://*.ghe.com/*"],
         max_lifetime_seconds: Some(3600),
         parameter: Some(Parameter {
             field: "repository_owner_ids",
@@ -275,6 +362,8 @@ pub(super) static PRESETS: &[Preset] = &[
         algorithms: &[
             "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512",
         ],
+        // JWT-SVID section 2.3.
+        types: &["jwt", "jose"],
         parameter: Some(Parameter {
             field: "trust_domain",
             claim: "sub",

@@ -3,7 +3,7 @@ use core::time::Duration;
 
 use serde_json::json;
 
-use super::super::{Config, KeySource};
+use super::super::Config;
 use super::*;
 use crate::config::TokenSource;
 
@@ -20,16 +20,14 @@ fn parse(provider: &Value, more: &Value) -> Result<Config, ConfigError> {
     Config::parse(document.to_string().as_bytes())
 }
 
-fn error(provider: &Value, more: &Value) -> String {
+pub(super) fn error(provider: &Value, more: &Value) -> String {
     let refused = parse(provider, more).err();
     refused.map_or_else(|| "accepted".into(), |error| error.to_string())
 }
 
-fn keys(provider: &Value) -> String {
+pub(super) fn keys(provider: &Value) -> String {
     let config = parse(provider, &json!({})).unwrap();
-    let KeySource::Remote(keys) = &config.providers[0].keys else {
-        panic!("is remote")
-    };
+    let keys = config.providers[0].keys.remote().unwrap();
     format!("{}://{}{}", keys.scheme, keys.authority, keys.path)
 }
 
@@ -88,14 +86,6 @@ fn a_preset_narrows_what_may_be_written() {
     let iam = |issuer: &str, accounts: Value| json!({"preset": "aws-iam", "issuer": issuer, "accounts": accounts});
     let account_issuer = "https://a.tokens.sts.global.api.aws";
     let cases = [
-        (
-            json!({"preset": "aws-alb"}),
-            "providers[0].preset: aws-alb and aws-verified-access are not supported",
-        ),
-        (
-            json!({"preset": "aws-verified-access"}),
-            "providers[0].preset: aws-alb and aws-verified-access are not",
-        ),
         (
             json!({"preset": "okta"}),
             "providers[0]: missing field `issuer`",
@@ -322,4 +312,86 @@ fn groups_that_are_elsewhere_matter_only_where_somebody_asks_for_them() {
         json!({"identities": [{"name": "i", "provider": "p", "workload": "spiffe://t/a",
         "when": [{"claim": "groups", "present": false}]}]})
     ));
+}
+
+#[test]
+fn sovereign_clouds_have_issuers_and_keys_of_their_own() {
+    let entra = |issuer: &str| {
+        let issuer = issuer.replace("{}", TENANT);
+        keys(&json!({"preset": "entra", "tenant": TENANT, "issuer": issuer})).replace(TENANT, "{}")
+    };
+    let eks = |issuer: &str| keys(&json!({"preset": "aws-eks", "issuer": issuer}));
+    let github = |issuer: &str| {
+        keys(&json!({"preset": "github-actions", "repository_owner_ids": ["1"], "issuer": issuer}))
+    };
+    let cases = [
+        (
+            entra("https://login.microsoftonline.us/{}/v2.0"),
+            "https://login.microsoftonline.us/{}/discovery/v2.0/keys",
+        ),
+        (
+            entra("https://login.partner.microsoftonline.cn/{}/v2.0"),
+            "https://login.partner.microsoftonline.cn/{}/discovery/v2.0/keys",
+        ),
+        (
+            entra("https://sts.chinacloudapi.cn/{}/"),
+            "https://login.partner.microsoftonline.cn/{}/discovery/keys",
+        ),
+        (
+            eks("https://oidc.eks.us-gov-west-1.amazonaws.com/id/A"),
+            "https://oidc.eks.us-gov-west-1.amazonaws.com/id/A/keys",
+        ),
+        (
+            eks("https://oidc.eks.cn-north-1.amazonaws.com.cn/id/A"),
+            "https://oidc.eks.cn-north-1.amazonaws.com.cn/id/A/keys",
+        ),
+        (
+            eks("https://oidc-eks.eu-west-1.api.aws/id/A"),
+            "https://oidc-eks.eu-west-1.api.aws/id/A/keys",
+        ),
+        (
+            eks("https://oidc-eks.cn-north-1.api.amazonwebservices.com.cn/id/A"),
+            "https://oidc-eks.cn-north-1.api.amazonwebservices.com.cn/id/A/keys",
+        ),
+        (
+            github("https://token.actions.octocorp.ghe.com"),
+            "https://token.actions.octocorp.ghe.com/.well-known/jwks",
+        ),
+        (
+            github("https://token.actions.octocorp.ghe.com/octocorp"),
+            "https://token.actions.octocorp.ghe.com/octocorp/.well-known/jwks",
+        ),
+        (
+            github("https://github.example.com/_services/token"),
+            "https://github.example.com/_services/token/.well-known/jwks",
+        ),
+    ];
+    for (got, want) in cases {
+        assert_eq!(got, want);
+    }
+    let refused = [
+        json!({"preset": "entra", "tenant": TENANT, "issuer": format!("https://sts.chinacloudapi.cn/{TENANT}")}),
+        json!({"preset": "entra", "tenant": TENANT, "issuer": format!("https://login.chinacloudapi.cn/{TENANT}/v2.0")}),
+        json!({"preset": "aws-eks", "issuer": "https://oidc.eks.eu-west-1.amazonaws.com.evil.test/id/A"}),
+        json!({"preset": "aws-eks", "issuer": "https://oidc-eks.eu-west-1.api.aws.evil.test/id/A"}),
+        json!({"preset": "github-actions", "repository_owner_ids": ["1"], "issuer": "https://token.actions.ghe.com.evil.test"}),
+    ];
+    for provider in refused {
+        let got = error(&provider, &json!({}));
+        assert!(got.starts_with("providers[0].issuer: is"), "{got}");
+    }
+    for (preset, audience) in [
+        ("entra", "https://graph.microsoft.us"),
+        ("entra", "https://microsoftgraph.chinacloudapi.cn"),
+        ("github-actions", "https://octocorp.ghe.com/octo"),
+    ] {
+        let mut provider = json!({"preset": preset, "audiences": [audience]});
+        if preset == "entra" {
+            provider["tenant"] = TENANT.into();
+        } else {
+            provider["repository_owner_ids"] = json!(["1"]);
+        }
+        let got = error(&provider, &json!({}));
+        assert!(got.starts_with("providers[0].audiences[0]: is"), "{got}");
+    }
 }
