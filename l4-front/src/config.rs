@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod listener;
 mod timeouts;
+mod tls;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

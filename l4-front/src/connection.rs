@@ -273,6 +273,8 @@ async fn handshake(
         Termination::plain("no_route")
     } else if matches!(error, LegError::Closed) && hello.is_none() {
         Termination::plain("closed_before_hello")
+    } else if let Some(reason) = hello.and_then(|hello| hello.no_certificate.as_ref()) {
+        Termination::because("handshake_failed", reason)
     } else {
         Termination::because("handshake_failed", &error)
     };

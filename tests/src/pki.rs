@@ -2,13 +2,18 @@
 //! the public one that downstreams trust, the mesh's own, the OpenID provider's, and the one for
 //! downstreams that bring a certificate.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -32,6 +37,8 @@ pub struct Identity {
     pub certificate: PathBuf,
     /// PEM, PKCS#8, readable by this user only.
     pub private_key: PathBuf,
+    /// Of this process: no two of its certificates have the same.
+    pub serial: u64,
 }
 
 impl Identity {
@@ -125,8 +132,9 @@ impl Authority {
         names: &[&str],
         folder: &RunFolder,
     ) -> Result<Identity, HarnessError> {
+        let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         let (certificate, private_key) =
-            self.sign(names)
+            self.sign(serial, names)
                 .map_err(|source| HarnessError::Certificate {
                     name: format!("{file} by {}", self.name),
                     source,
@@ -134,10 +142,47 @@ impl Authority {
         Ok(Identity {
             certificate: folder.write(&format!("{file}.crt"), &certificate)?,
             private_key: folder.write_secret(&format!("{file}.key"), &private_key)?,
+            serial,
         })
     }
 
-    fn sign(&self, names: &[&str]) -> Result<(String, String), rcgen::Error> {
+    /// A list of what this authority has revoked: exactly this certificate, or nothing. It is good
+    /// until this year.
+    ///
+    /// # Errors
+    /// [`HarnessError::Certificate`] or [`HarnessError::File`].
+    pub fn revoke(
+        &self,
+        file: &str,
+        revoked: Option<&Identity>,
+        until: i32,
+        folder: &RunFolder,
+    ) -> Result<PathBuf, HarnessError> {
+        let revoked = revoked.map(|identity| RevokedCertParams {
+            serial_number: identity.serial.into(),
+            revocation_time: date_time_ymd(2024, 2, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 2, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.into_iter().collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params
+            .signed_by(&self.issuer)
+            .and_then(|list| list.pem())
+            .map_err(|source| HarnessError::Certificate {
+                name: format!("{file} by {}", self.name),
+                source,
+            })?;
+        folder.write(file, &list)
+    }
+
+    fn sign(&self, serial: u64, names: &[&str]) -> Result<(String, String), rcgen::Error> {
         let (uris, hosts): (Vec<&str>, Vec<&str>) =
             names.iter().copied().partition(|name| name.contains("://"));
         let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
@@ -146,6 +191,7 @@ impl Authority {
         for uri in uris {
             params.subject_alt_names.push(SanType::URI(uri.try_into()?));
         }
+        params.serial_number = Some(serial.into());
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![
@@ -226,6 +272,8 @@ pub fn read_pem(path: &PathBuf) -> Result<String, HarnessError> {
         source,
     })
 }
+
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
 
 fn named(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();

@@ -86,10 +86,35 @@ pub(super) struct ListenerTls {
     pub(super) certificates: Vec<CertificateFiles>,
     #[serde(default = "ListenerTls::default_alpn")]
     pub(super) alpn: Vec<String>,
+    #[serde(default = "ListenerTls::default_versions")]
+    pub(super) versions: Vec<TlsVersion>,
+    /// IANA names of those that are accepted. Default: all that there are.
+    pub(super) ciphers: Option<Vec<String>>,
+    /// The same for key exchange groups.
+    pub(super) groups: Option<Vec<String>>,
+    /// Given to a client after its handshake; 0 to 8, default 2. 0: no session is resumed.
+    #[serde(default = "ListenerTls::default_session_tickets")]
+    pub(super) session_tickets: u64,
     pub(super) client_auth: Option<ClientAuth>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum TlsVersion {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
 impl ListenerTls {
+    fn default_versions() -> Vec<TlsVersion> {
+        vec![TlsVersion::Tls12, TlsVersion::Tls13]
+    }
+
+    fn default_session_tickets() -> u64 {
+        2
+    }
+
     fn default_alpn() -> Vec<String> {
         vec!["h2".to_owned(), "http/1.1".to_owned()]
     }
@@ -107,6 +132,8 @@ pub(super) struct CertificateFiles {
 pub(super) struct ClientAuth {
     pub(super) mode: ClientAuthMode,
     pub(super) ca: Option<PathBuf>,
+    /// What the authority has revoked.
+    pub(super) crl: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

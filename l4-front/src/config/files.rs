@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::document::CertificateFiles;
@@ -83,6 +83,23 @@ pub(super) fn load_roots(at: &str, path: &Path) -> Result<Arc<RootCertStore>, Co
         })?;
     }
     Ok(Arc::new(roots))
+}
+
+/// Loads the lists of certificates that an authority has revoked.
+pub(super) fn load_crls(
+    at: &str,
+    path: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, ConfigError> {
+    let crls: Result<Vec<_>, pem::Error> =
+        CertificateRevocationListDer::pem_slice_iter(&read(at, path)?).collect();
+    match crls {
+        Ok(crls) if !crls.is_empty() => Ok(crls),
+        _ => Err(ConfigError::NoPem {
+            at: at.to_owned(),
+            path: path.to_owned(),
+            needed: "certificate revocation list",
+        }),
+    }
 }
 
 /// Reads a whole file. Every file that the configuration names is read here.

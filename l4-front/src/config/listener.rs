@@ -1,23 +1,18 @@
 //! Checks of one entry of `listeners`.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
 
-use super::checks::{bounded, once};
-use super::document::{self, ClientAuthMode, RouteTls};
+use super::checks::bounded;
+use super::document::{self, RouteTls};
 use super::timeouts::{self, Timeouts};
-use super::{ConfigError, admission, files};
+use super::{ConfigError, admission, tls};
 use crate::admission::Rules;
 use crate::cluster::{Cluster, ClusterIndex};
 use crate::route::{Mode, NamePattern, Routes, Target};
-use crate::tls::downstream;
 
 /// A validated listener.
 #[derive(Debug)]
@@ -60,7 +55,7 @@ pub(super) fn validate(
     )?);
     let tls = listener
         .tls
-        .map(|tls| validate_tls(&format!("{at}.tls"), tls, &routes, provider));
+        .map(|tls| tls::validate(&format!("{at}.tls"), tls, &routes, provider));
     Ok(Listener {
         bind: listener.bind,
         tls: tls.transpose()?.map(Arc::new),
@@ -80,38 +75,6 @@ pub(super) fn validate(
         },
         timeouts: timeouts::validate(&format!("{at}.timeouts"), &listener.timeouts)?,
         name: listener.name,
-    })
-}
-
-fn validate_tls(
-    at: &str,
-    tls: document::ListenerTls,
-    routes: &Arc<Routes>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<ServerConfig, ConfigError> {
-    if tls.certificates.is_empty() {
-        return Err(ConfigError::Empty {
-            at: format!("{at}.certificates"),
-        });
-    }
-    let mut certificates = Vec::new();
-    for (index, files) in tls.certificates.iter().enumerate() {
-        let at = format!("{at}.certificates[{index}]");
-        certificates.push(files::load_pair(&at, files, provider)?.certificate);
-    }
-    let alpn = validate_alpn(&format!("{at}.alpn"), tls.alpn)?;
-    let verifier = validate_client_auth(at, tls.client_auth, provider)?;
-    downstream::server_config(
-        Arc::clone(provider),
-        certificates,
-        Arc::clone(routes),
-        verifier,
-        alpn,
-    )
-    .map_err(|source| ConfigError::Tls {
-        at: at.to_owned(),
-        path: PathBuf::new(),
-        source,
     })
 }
 
@@ -152,7 +115,7 @@ fn validate_routes(
                 let at = format!("{at}.alpn");
                 return Err(ConfigError::Empty { at });
             }
-            Some(names) => validate_alpn(&format!("{at}.alpn"), names.clone())?,
+            Some(names) => tls::validate_alpn(&format!("{at}.alpn"), names)?,
         };
         let at = format!("{at}.sni");
         let duplicate = |value: &str| ConfigError::Duplicate {
@@ -213,46 +176,5 @@ fn validate_mode(
         at: format!("{at}.cluster"),
         value: cluster.name.clone(),
         allowed,
-    })
-}
-
-fn validate_alpn(at: &str, alpn: Vec<String>) -> Result<Vec<Vec<u8>>, ConfigError> {
-    let mut seen = HashSet::new();
-    for protocol in &alpn {
-        once(&mut seen, at, protocol)?;
-        if !(1..=255).contains(&protocol.len()) {
-            return Err(ConfigError::Value {
-                at: at.to_owned(),
-                value: protocol.clone(),
-                allowed: "a protocol name of 1 to 255 bytes (RFC 7301)",
-            });
-        }
-    }
-    Ok(alpn.into_iter().map(String::into_bytes).collect())
-}
-
-fn validate_client_auth(
-    at: &str,
-    client_auth: Option<document::ClientAuth>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, ConfigError> {
-    let at = format!("{at}.client_auth.ca");
-    let Some(auth) = client_auth.filter(|auth| auth.mode != ClientAuthMode::None) else {
-        return Ok(WebPkiClientVerifier::no_client_auth());
-    };
-    let path = auth.ca.ok_or_else(|| ConfigError::Missing {
-        at: at.clone(),
-        needed: "the authority that client certificates must chain to",
-    })?;
-    let roots = files::load_roots(&at, &path)?;
-    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-    let builder = match auth.mode {
-        ClientAuthMode::Optional => builder.allow_unauthenticated(),
-        ClientAuthMode::Required | ClientAuthMode::None => builder,
-    };
-    builder.build().map_err(|error| ConfigError::Tls {
-        at,
-        path,
-        source: rustls::Error::General(error.to_string()),
     })
 }

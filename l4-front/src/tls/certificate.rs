@@ -54,9 +54,14 @@ impl Names {
         }
     }
 
+    /// True if `name`, in lower case, stands in the certificate as it is.
+    pub(crate) fn are_exactly(&self, name: &str) -> bool {
+        self.dns.iter().any(|dns| dns == name)
+    }
+
     /// True if the certificate is for `name`: by its exact name, or by a wildcard that stands for
     /// one whole leftmost label (RFC 6125 section 6.4.3). `name` is in lower case.
-    pub(crate) fn covers(&self, name: &str) -> bool {
+    pub(crate) fn cover(&self, name: &str) -> bool {
         let parent = name.split_once('.').map(|(_label, parent)| parent);
         self.dns
             .iter()
@@ -120,7 +125,7 @@ mod tests {
             ("a.example.org", false),
             ("com", false),
         ] {
-            assert_eq!(names.covers(name), want, "{name}");
+            assert_eq!(names.cover(name), want, "{name}");
         }
     }
 

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, ServerConfig};
+use rustls::{Error, ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
 
-use crate::route::{Mode, Routes, Target};
+use crate::route::{Mode, Routes};
 use crate::tls::certificate::Names;
 use crate::tls::session::Hello;
 
@@ -20,25 +21,47 @@ pub(crate) struct Certificate {
     pub(crate) key: Arc<CertifiedKey>,
 }
 
+impl Certificate {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.key.algorithm()
+    }
+}
+
+/// What is offered to every client of one listener.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) versions: Vec<&'static SupportedProtocolVersion>,
+    pub(crate) alpn: Vec<Vec<u8>>,
+    /// Session tickets for each handshake; 0: no session is resumed.
+    pub(crate) tickets: usize,
+}
+
 /// Builds what all connections of one listener share.
 ///
 /// # Errors
-/// If the provider cannot do TLS 1.2 and 1.3, which would be a build without its ciphers.
+/// If the ciphers and groups do not fit the versions, or there is no randomness for ticket keys.
 pub(crate) fn server_config(
     provider: Arc<CryptoProvider>,
     certificates: Vec<Certificate>,
     routes: Arc<Routes>,
     verifier: Arc<dyn ClientCertVerifier>,
-    alpn: Vec<Vec<u8>>,
+    offer: Offer,
 ) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_protocol_versions(&offer.versions)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(Resolver {
             certificates,
             routes,
         }));
-    config.alpn_protocols = alpn;
+    config.alpn_protocols = offer.alpn;
+    // All of a session is in its ticket: nothing is kept here that clients could fill up.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = offer.tickets;
+    if offer.tickets > 0 {
+        // New keys every 6 hours; a ticket is good for 12 hours at most.
+        config.ticketer = Ticketer::new()?;
+    }
     Ok(config)
 }
 
@@ -50,26 +73,56 @@ struct Resolver {
     routes: Arc<Routes>,
 }
 
+impl Resolver {
+    /// Among those whose key the client can verify: one for exactly its name, one whose wildcard
+    /// covers it, or the first.
+    fn pick(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Certificate> {
+        let usable =
+            |certificate: &&Certificate| certificate.key.key.choose_scheme(schemes).is_some();
+        let candidates = || self.certificates.iter().filter(usable);
+        let named = name.and_then(|name| {
+            let exact = candidates().find(|certificate| certificate.names.are_exactly(name));
+            exact.or_else(|| candidates().find(|certificate| certificate.names.cover(name)))
+        });
+        named.or_else(|| candidates().next())
+    }
+}
+
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name();
         let offered: Vec<_> = hello.alpn().into_iter().flatten().collect();
         let target = self.routes.pick(name, &offered);
-        HelloSlot::put(name, target);
         // What is to pass through must not come here: the reader of ClientHellos that saw it first
         // read something else than rustls.
-        target.filter(|target| target.mode == Mode::Terminate)?;
+        let routed = target.is_some_and(|target| target.mode == Mode::Terminate);
         let schemes = hello.signature_schemes();
-        let usable =
-            |certificate: &&Certificate| certificate.key.key.choose_scheme(schemes).is_some();
-        let named =
-            |certificate: &&Certificate| name.is_some_and(|name| certificate.names.covers(name));
-        let mut candidates = self.certificates.iter().filter(usable);
-        let by_name = candidates.clone().find(named);
-        by_name
-            .or_else(|| candidates.next())
-            .map(|certificate| Arc::clone(&certificate.key))
+        let certificate = self.pick(name, schemes).filter(|_| routed);
+        HelloSlot::put(Hello {
+            server_name: name.map(str::to_owned),
+            target,
+            no_certificate: (routed && certificate.is_none()).then(|| NoCertificate {
+                schemes: schemes.to_vec(),
+                keys: self
+                    .certificates
+                    .iter()
+                    .map(Certificate::algorithm)
+                    .collect(),
+            }),
+        });
+        certificate.map(|certificate| Arc::clone(&certificate.key))
     }
+}
+
+/// No certificate of the listener has a key that the client can verify.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the client verifies signatures by {schemes:?} alone, and the listener's certificates have \
+     keys for {keys:?}: add a certificate with another kind of key"
+)]
+pub(crate) struct NoCertificate {
+    schemes: Vec<SignatureScheme>,
+    keys: Vec<SignatureAlgorithm>,
 }
 
 thread_local! {
@@ -90,11 +143,8 @@ impl HelloSlot {
         Self(())
     }
 
-    fn put(name: Option<&str>, target: Option<Target>) {
-        HELLO.set(Some(Hello {
-            server_name: name.map(str::to_owned),
-            target,
-        }));
+    fn put(hello: Hello) {
+        HELLO.set(Some(hello));
     }
 
     /// `None` if rustls read no ClientHello meanwhile.
@@ -103,3 +153,6 @@ impl HelloSlot {
         HELLO.take()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
 
 use crate::buffer::{Buffer, READ_MAX};
 use crate::route::Target;
-use crate::tls::downstream::HelloSlot;
+use crate::tls::downstream::{HelloSlot, NoCertificate};
 
 /// Why a TLS connection cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,8 @@ pub(crate) struct Hello {
     pub(crate) server_name: Option<String>,
     /// Where its route leads.
     pub(crate) target: Option<Target>,
+    /// Why there is no certificate for it although it has a route.
+    pub(crate) no_certificate: Option<NoCertificate>,
 }
 
 /// What is known about the session once its handshake is done.
@@ -201,10 +203,10 @@ impl Session {
             },
             cipher: state
                 .negotiated_cipher_suite()
-                .map(|suite| name_of(suite.suite().as_str())),
+                .map(|suite| iana_name(suite.suite().as_str())),
             group: state
                 .negotiated_key_exchange_group()
-                .map(|group| name_of(group.name().as_str())),
+                .map(|group| iana_name(group.name().as_str())),
             alpn: state.alpn_protocol().map(<[u8]>::to_vec),
             resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
         }
@@ -356,7 +358,7 @@ fn written<E>(result: Result<usize, E>, outgoing: &mut Buffer) -> Result<Step, T
 }
 
 /// rustls prefixes its own names: `TLS13_AES_128_GCM_SHA256` is `TLS_AES_128_GCM_SHA256` at IANA.
-fn name_of(name: Option<&str>) -> String {
+pub(crate) fn iana_name(name: Option<&str>) -> String {
     let name = name.unwrap_or("unknown");
     name.strip_prefix("TLS13_")
         .map_or_else(|| name.to_owned(), |rest| format!("TLS_{rest}"))

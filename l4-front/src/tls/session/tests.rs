@@ -38,7 +38,11 @@ pub(crate) fn pair(versions: &[&'static rustls::SupportedProtocolVersion]) -> (S
         vec![server_certificate],
         Arc::new(routes),
         WebPkiClientVerifier::no_client_auth(),
-        vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        downstream::Offer {
+            versions: rustls::ALL_VERSIONS.to_vec(),
+            alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            tickets: 2,
+        },
     )
     .unwrap();
     let mut roots = RootCertStore::empty();
