@@ -25,6 +25,7 @@ use self::roster::Roster;
 use crate::balancer;
 use crate::health::check::HealthCheck;
 use crate::health::watch::watch;
+use crate::tcp::Dialling;
 
 /// Place of a cluster in [`crate::config::Config::clusters`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,7 @@ pub(crate) struct Cluster {
     pub(crate) proxy_protocol: ProxyProtocol,
     /// `None`: the downstream's own TLS goes to the endpoints.
     pub(crate) tls: Option<UpstreamTls>,
+    pub(crate) dialling: Dialling,
     /// For one attempt: TCP connect, and again for the TLS handshake.
     pub(crate) connect_timeout: Duration,
     /// Endpoints tried for one downstream connection; at least 1.

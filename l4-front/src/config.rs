@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod files;
 mod listener;
+mod tcp;
 mod timeouts;
 mod tls;
 

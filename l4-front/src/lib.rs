@@ -39,6 +39,7 @@ mod route;
 mod server;
 mod shared;
 mod source;
+mod tcp;
 mod throttle;
 mod tls;
 mod upstream;

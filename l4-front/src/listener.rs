@@ -1,5 +1,5 @@
-//! Listening sockets: bound with SO_REUSEPORT, one per worker, so that the kernel spreads the
-//! connections; and the accept loop.
+//! The accept loop: one per listener and worker, each with its own socket, so that the kernel
+//! spreads the connections.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -19,40 +18,8 @@ use crate::metrics::{Ended, OfListener};
 use crate::shared::Shared;
 use crate::throttle::Throttle;
 
-/// Connections that the kernel may hold for us; it lowers this to net.core.somaxconn.
-const BACKLOG: i32 = 4096;
-
 /// After a failed accept(2): out of descriptors or memory does not get better by asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// First probe of a silent peer; together with the kernel's defaults for interval and count.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// Binds one socket. All sockets of one address must be bound this way to share it.
-///
-/// # Errors
-/// From the system: the address is taken, or not ours.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Options for a connection on either side. They help but are not needed, so failure is no error:
-/// a peer that has gone already is found out by the first read.
-pub(crate) fn tune(socket: &TcpStream) {
-    let socket = SockRef::from(socket);
-    let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
-}
 
 /// One listening socket of one worker.
 pub(crate) struct Acceptor {
@@ -115,7 +82,7 @@ impl Acceptor {
             Err(refusal) => return self.refuse(refusal, Some(peer)),
         };
         shared.metrics.accepted.get_or_create(&self.labels).inc();
-        tune(&socket);
+        shared.listener.tcp.accepted.apply(&socket);
         let (shared, drain) = (Arc::clone(shared), self.drain.clone());
         let alive = self.alive.clone();
         tokio::spawn(async move {

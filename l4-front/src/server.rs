@@ -21,7 +21,8 @@ use crate::drain::{Drain, DrainTrigger, Phase};
 use crate::listener::Acceptor;
 use crate::metrics::Metrics;
 use crate::shared::{Places, Shared};
-use crate::{admin, cluster, listener};
+use crate::tcp::Listening;
+use crate::{admin, cluster};
 
 /// What a connection may take to write its last line once it was told to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -64,7 +65,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let mut sockets = bind_all(&config)?;
     let admin = config
         .admin
-        .map(|address| bind("admin.bind", address))
+        .map(|address| bind("admin.bind", address, &Listening::PLAIN))
         .transpose()?;
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,
@@ -162,14 +163,19 @@ fn bind_all(config: &Config) -> Result<Vec<std::net::TcpListener>, RunError> {
     let mut sockets = Vec::new();
     for _worker in 0..config.workers {
         for (index, listener) in config.listeners.iter().enumerate() {
-            sockets.push(bind(&format!("listeners[{index}].bind"), listener.bind)?);
+            let at = format!("listeners[{index}].bind");
+            sockets.push(bind(&at, listener.bind, &listener.tcp)?);
         }
     }
     Ok(sockets)
 }
 
-fn bind(at: &str, address: SocketAddr) -> Result<std::net::TcpListener, RunError> {
-    listener::bind(address).map_err(|source| RunError::Bind {
+fn bind(
+    at: &str,
+    address: SocketAddr,
+    options: &Listening,
+) -> Result<std::net::TcpListener, RunError> {
+    options.bind(address).map_err(|source| RunError::Bind {
         at: at.to_owned(),
         address,
         source,

@@ -11,7 +11,6 @@ use crate::cluster::endpoint::{Endpoint, Lease, Outcome};
 use crate::cluster::queue::Refused;
 use crate::cluster::{Cluster, NoLease, ServerNamePolicy};
 use crate::leg::{Leg, LegError};
-use crate::listener::tune;
 use crate::tls::session::Session;
 
 /// What every attempt with TLS for one downstream connection has in common.
@@ -213,15 +212,11 @@ impl<'a> Dial<'a> {
 }
 
 async fn connect(cluster: &Cluster, endpoint: &Endpoint) -> Result<TcpStream, AttemptError> {
-    let socket = timeout(
-        cluster.connect_timeout,
-        TcpStream::connect(endpoint.address.0),
-    )
-    .await
-    .map_err(|_elapsed| AttemptError::ConnectTimeout)?
-    .map_err(AttemptError::Connect)?;
-    tune(&socket);
-    Ok(socket)
+    let connecting = cluster.dialling.connect(endpoint.address.0);
+    timeout(cluster.connect_timeout, connecting)
+        .await
+        .map_err(|_elapsed| AttemptError::ConnectTimeout)?
+        .map_err(AttemptError::Connect)
 }
 
 async fn open_tls(

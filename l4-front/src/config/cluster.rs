@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use self::health_check::Surroundings;
 use super::checks::{bounded, seconds, unsupported};
 use super::document::{self, Balance, CertificateFiles};
-use super::{ConfigError, files};
+use super::{ConfigError, files, tcp};
 use crate::cluster::roster::Roster;
 use crate::cluster::{Cluster, HashKey, ProxyProtocol, ServerNamePolicy, UpstreamTls};
 use crate::tls::upstream;
@@ -62,6 +62,7 @@ pub(super) fn validate(
         proxy_protocol,
         health_check,
         tls,
+        dialling: tcp::validate_dialling(&format!("{at}.tcp"), &cluster.tcp)?,
         connect_timeout: seconds(
             &format!("{at_connect}.timeout_seconds"),
             cluster.connect.timeout_seconds,

@@ -3,6 +3,7 @@
 //! Nothing here is checked beyond its type; `config.rs` turns a document into a `Config`.
 
 mod cluster;
+mod tcp;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 pub(super) use self::cluster::{
     Balance, CheckKind, Cluster, ClusterTls, Ejection, HashKey, HealthCheck, ProxyProtocol,
 };
+pub(super) use self::tcp::{ClusterTcp, ConnectionTcp, ListenerTcp};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +64,8 @@ pub(super) struct Listener {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) timeouts: Timeouts,
+    #[serde(default)]
+    pub(super) tcp: ListenerTcp,
 }
 
 #[derive(Debug, Deserialize)]

@@ -9,10 +9,11 @@ use rustls::crypto::CryptoProvider;
 use super::checks::bounded;
 use super::document::{self, RouteTls};
 use super::timeouts::{self, Timeouts};
-use super::{ConfigError, admission, tls};
+use super::{ConfigError, admission, tcp, tls};
 use crate::admission::Rules;
 use crate::cluster::{Cluster, ClusterIndex};
 use crate::route::{Mode, NamePattern, Routes, Target};
+use crate::tcp::Listening;
 
 /// A validated listener.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Listener {
     pub(crate) admission: Rules,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    pub(crate) tcp: Listening,
 }
 
 /// How much a listener takes on at once.
@@ -74,6 +76,7 @@ pub(super) fn validate(
             )?,
         },
         timeouts: timeouts::validate(&format!("{at}.timeouts"), &listener.timeouts)?,
+        tcp: tcp::validate_listening(&format!("{at}.tcp"), listener.bind, &listener.tcp)?,
         name: listener.name,
     })
 }

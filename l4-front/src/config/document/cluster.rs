@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::tcp::ClusterTcp;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Cluster {
@@ -32,6 +34,8 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) tls: Option<ClusterTls>,
     #[serde(default)]
     pub(in crate::config) connect: Connect,
+    #[serde(default)]
+    pub(in crate::config) tcp: ClusterTcp,
     pub(in crate::config) health_check: Option<HealthCheck>,
 }
 
