@@ -34,6 +34,8 @@ use crate::cluster::Cluster;
 #[derive(Debug)]
 pub struct Config {
     pub(crate) workers: usize,
+    /// Each on one processor.
+    pub(crate) pin_workers: bool,
     /// Open downstream connections of all listeners together.
     pub(crate) connections: usize,
     pub(crate) admin: Option<SocketAddr>,
@@ -105,6 +107,7 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
     let drain = document.shutdown.drain_seconds;
     Ok(Config {
         workers,
+        pin_workers: document.pin_workers,
         connections: match document.limits.connections {
             None => usize::MAX,
             Some(got) => bounded("limits.connections", got, 1..=10_000_000)?,

@@ -1,10 +1,11 @@
 //! `l4-front`: a thin TCP front before an Istio ingress gateway.
 //!
-//! The life of one connection: a worker accepts it (`listener`, `admission`), a trusted proxy says
-//! who its client is (`proxy_protocol`), the downstream's TLS handshake runs (`tls`, `leg`), its server name picks a cluster (`route`), the cluster an endpoint
-//! (`cluster`, `balancer`), the endpoint is dialled with a PROXY header before the ClientHello
-//! (`upstream`, `proxy_protocol`), bytes are relayed (`relay`), and one line is logged
-//! (`access_log`). `connection` is that story in order.
+//! The life of one connection: a worker accepts it (`listener`, `admission`) and serves it, or hands
+//! it to one that has less to do (`spread`); a trusted proxy says who its client is
+//! (`proxy_protocol`); the downstream's TLS handshake runs (`tls`, `leg`); its server name picks a
+//! cluster (`route`), the cluster an endpoint (`cluster`, `balancer`), which is dialled with a PROXY
+//! header before the ClientHello (`upstream`, `proxy_protocol`); bytes are relayed (`relay`), and one
+//! line is logged (`access_log`). `connection` is that story in order.
 //!
 //! Where a route passes TLS through, the ClientHello is only read (`client_hello`) and everything
 //! goes on as it came (`relay::pass_through`, `pipe`).
@@ -39,6 +40,7 @@ mod route;
 mod server;
 mod shared;
 mod source;
+mod spread;
 mod tcp;
 mod throttle;
 mod tls;

@@ -16,6 +16,7 @@ use crate::connection;
 use crate::drain::Drain;
 use crate::metrics::{Ended, OfListener};
 use crate::shared::Shared;
+use crate::spread::{Accepted, Workers};
 use crate::throttle::Throttle;
 
 /// After a failed accept(2): out of descriptors or memory does not get better by asking again.
@@ -28,6 +29,7 @@ pub(crate) struct Acceptor {
     drain: Drain,
     /// Each connection's task holds a clone.
     alive: mpsc::Sender<()>,
+    workers: Workers,
     /// Kept open for the day when there are no descriptors left.
     reserve: Option<File>,
     errors: Throttle,
@@ -35,7 +37,12 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(crate) fn new(shared: Arc<Shared>, drain: Drain, alive: mpsc::Sender<()>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        drain: Drain,
+        alive: mpsc::Sender<()>,
+        workers: Workers,
+    ) -> Self {
         Self {
             labels: OfListener {
                 listener: shared.listener.name.clone(),
@@ -43,6 +50,7 @@ impl Acceptor {
             shared,
             drain,
             alive,
+            workers,
             reserve: reserve(),
             errors: Throttle::default(),
             refusals: Throttle::default(),
@@ -83,13 +91,32 @@ impl Acceptor {
         };
         shared.metrics.accepted.get_or_create(&self.labels).inc();
         shared.listener.tcp.accepted.apply(&socket);
-        let (shared, drain) = (Arc::clone(shared), self.drain.clone());
-        let alive = self.alive.clone();
-        tokio::spawn(async move {
-            connection::serve(socket, peer, arrival, &shared, drain).await;
-            drop(active);
-            drop(alive);
-        });
+        let other = self.workers.less_loaded();
+        let accepted = Accepted {
+            socket,
+            peer,
+            arrival,
+            active,
+            load: self.workers.load(other),
+            shared: Arc::clone(shared),
+        };
+        let Some(worker) = other else {
+            return start(accepted, &self.drain, &self.alive);
+        };
+        // A socket that cannot be taken out of this worker's runtime is of no use to any.
+        let Ok(accepted) = accepted.try_map(TcpStream::into_std) else {
+            return;
+        };
+        match self.workers.hand_over(worker, accepted) {
+            Ok(()) => {
+                let handed_over = &shared.metrics.handed_over;
+                handed_over.get_or_create(&self.labels).inc();
+            }
+            Err(mut accepted) => {
+                accepted.load = self.workers.load(None);
+                take(accepted, &self.drain, &self.alive);
+            }
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal, peer: Option<SocketAddr>) {
@@ -130,6 +157,43 @@ impl Acceptor {
         }
         self.reserve = reserve();
     }
+}
+
+/// Takes what other workers hand over, until none of them accepts any more.
+pub(crate) async fn take_over(
+    mut queue: mpsc::Receiver<Accepted>,
+    drain: Drain,
+    alive: mpsc::Sender<()>,
+) {
+    while let Some(accepted) = queue.recv().await {
+        take(accepted, &drain, &alive);
+    }
+}
+
+/// Takes a socket into the runtime of the worker that this is called on.
+fn take(accepted: Accepted, drain: &Drain, alive: &mpsc::Sender<()>) {
+    match accepted.try_map(TcpStream::from_std) {
+        Ok(accepted) => start(accepted, drain, alive),
+        Err(error) => tracing::error!(%error, "a connection could not be started"),
+    }
+}
+
+/// Serves a connection on the worker that this is called on.
+fn start(accepted: Accepted<TcpStream>, drain: &Drain, alive: &mpsc::Sender<()>) {
+    let (drain, alive) = (drain.clone(), alive.clone());
+    tokio::spawn(async move {
+        let Accepted {
+            socket,
+            peer,
+            arrival,
+            active,
+            load,
+            shared,
+        } = accepted;
+        connection::serve(socket, peer, arrival, &shared, drain).await;
+        drop((active, load));
+        drop(alive);
+    });
 }
 
 fn reserve() -> Option<File> {

@@ -21,6 +21,12 @@ pub(crate) struct OfListener {
     pub(crate) listener: String,
 }
 
+/// Labels of what is counted per worker.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfWorker {
+    pub(crate) worker: usize,
+}
+
 /// All that the front counts.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -29,6 +35,8 @@ pub(crate) struct Metrics {
     pub(crate) ended: Family<Ended, Counter>,
     pub(crate) refused: Family<Ended, Counter>,
     pub(crate) accept_errors: Family<OfListener, Counter>,
+    pub(crate) handed_over: Family<OfListener, Counter>,
+    pub(crate) worker_connections: Family<OfWorker, Gauge>,
     pub(crate) bytes_up: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) bytes_down: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) bytes_spliced: Family<OfListener, Counter<u64, AtomicU64>>,
@@ -63,6 +71,16 @@ impl Metrics {
             "accept_errors",
             "Failed accept(2) calls",
             self.accept_errors.clone(),
+        );
+        registry.register(
+            "downstream_connections_handed_over",
+            "Connections that a worker accepted and another one, with less to do, serves",
+            self.handed_over.clone(),
+        );
+        registry.register(
+            "worker_connections",
+            "Connections that a worker serves now",
+            self.worker_connections.clone(),
         );
         registry.register_with_unit(
             "relayed_up",

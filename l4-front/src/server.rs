@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,9 +20,10 @@ use crate::admin::Pages;
 use crate::cluster::metrics::ClusterMetrics;
 use crate::config::Config;
 use crate::drain::{Drain, DrainTrigger, Phase};
-use crate::listener::Acceptor;
+use crate::listener::{Acceptor, take_over};
 use crate::metrics::Metrics;
 use crate::shared::{Places, Shared};
+use crate::spread::{Accepted, Workers};
 use crate::tcp::Listening;
 use crate::{admin, cluster};
 
@@ -109,17 +112,22 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let (trigger, drain) = DrainTrigger::new();
     let (alive, mut all_done) = mpsc::channel(1);
     let mut workers = Vec::new();
-    for number in 0..config.workers {
+    for (number, (view, queue)) in Workers::new(config.workers, &metrics)
+        .into_iter()
+        .enumerate()
+    {
         let mine = listeners
             .iter()
             .cloned()
             .zip(sockets.split_off(sockets.len() - listeners.len()));
-        workers.push(spawn_worker(
-            number,
-            mine.collect(),
-            drain.clone(),
-            alive.clone(),
-        )?);
+        let work = Work {
+            listeners: mine.collect(),
+            workers: view,
+            queue,
+            drain: drain.clone(),
+            alive: alive.clone(),
+        };
+        workers.push(spawn_worker(number, config.pin_workers, work)?);
     }
     drop((alive, listeners));
 
@@ -182,33 +190,66 @@ fn bind(
     })
 }
 
-fn spawn_worker(
-    number: usize,
+/// What one worker needs.
+struct Work {
     listeners: Vec<(Arc<Shared>, std::net::TcpListener)>,
+    workers: Workers,
+    queue: mpsc::Receiver<Accepted>,
     drain: Drain,
     alive: mpsc::Sender<()>,
-) -> io::Result<thread::JoinHandle<()>> {
+}
+
+fn spawn_worker(number: usize, pinned: bool, work: Work) -> io::Result<thread::JoinHandle<()>> {
     let runtime = runtime()?;
     thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || {
+            if pinned && let Err(error) = pin(number) {
+                tracing::warn!(number, %error, "pin_workers: a worker is not pinned");
+            }
+            let Work {
+                listeners,
+                workers,
+                queue,
+                drain,
+                alive,
+            } = work;
             runtime.block_on(async {
                 let (task, mut tasks) = mpsc::channel(1);
                 for (shared, socket) in listeners {
                     match TcpListener::from_std(socket) {
                         Ok(socket) => {
-                            let acceptor = Acceptor::new(shared, drain.clone(), task.clone());
+                            let (drain, task) = (drain.clone(), task.clone());
+                            let acceptor = Acceptor::new(shared, drain, task, workers.clone());
                             tokio::spawn(acceptor.run(socket));
                         }
                         Err(error) => tracing::error!(%error, "a listener could not be started"),
                     }
                 }
-                drop(task);
+                // Its queue ends when no acceptor of any worker is left.
+                drop(workers);
+                tokio::spawn(take_over(queue, drain, task));
                 // Nothing is ever sent: this ends when the last task has dropped its end.
                 let _ = tasks.recv().await;
             });
             drop(alive);
         })
+}
+
+/// Keeps this thread on one of the processors that the process may use.
+fn pin(number: usize) -> nix::Result<()> {
+    let me = Pid::from_raw(0);
+    let allowed = sched_getaffinity(me)?;
+    let mut processors = Vec::new();
+    for processor in 0..CpuSet::count() {
+        if allowed.is_set(processor)? {
+            processors.push(processor);
+        }
+    }
+    let turn = number.checked_rem(processors.len()).unwrap_or_default();
+    let mut one = CpuSet::new();
+    one.set(processors.get(turn).copied().unwrap_or_default())?;
+    sched_setaffinity(me, &one)
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -237,6 +237,26 @@ async fn without_descriptors_clients_are_sent_away_and_later_ones_are_served() {
     assert!(stage.refused("no_descriptor").await >= 20);
 }
 
+/// The kernel's hash alone would leave one of two workers with far more than the other, now and
+/// then.
+#[tokio::test]
+async fn no_worker_has_clearly_more_to_do_than_another() {
+    let stage = Stage::set(|config| format!("pin_workers: true\n{config}")).await;
+    let mut open = Vec::new();
+    for _connection in 0..60 {
+        open.push(stage.connect(&stage.dialer(CLIENT)).await);
+        let mut loads = Vec::new();
+        for worker in 0..2 {
+            let name = format!("l4_front_worker_connections{{worker=\"{worker}\"}}");
+            loads.push(stage.front.metric(&name).await.unwrap());
+        }
+        loads.sort_unstable();
+        let (least, most) = (loads[0], loads[1]);
+        assert_eq!(least + most, open.len() as u64);
+        assert!(most <= least + 2 + least / 4, "{loads:?}");
+    }
+}
+
 /// A front before one receiver.
 struct Stage {
     front: Front,

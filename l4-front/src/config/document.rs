@@ -21,6 +21,9 @@ pub(super) use self::tcp::{ClusterTcp, ConnectionTcp, ListenerTcp};
 pub(super) struct Document {
     /// Threads that relay; 1 to 512. Default: one per core.
     pub(super) workers: Option<u64>,
+    /// Each worker stays on one processor. Default: no.
+    #[serde(default)]
+    pub(super) pin_workers: bool,
     #[serde(default)]
     pub(super) limits: TotalLimits,
     pub(super) admin: Option<Admin>,
