@@ -1,4 +1,4 @@
-//! One JSON line per downstream connection, at its end.
+//! One line per downstream connection, at its end.
 //!
 //! Lines go to a thread of their own through a bounded queue: a slow disk must not slow down the
 //! relay. A line that finds the queue full is counted as lost, never waited for.
@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use serde::Serialize;
+
+mod line;
 
 /// Lines that may wait for the disk; at about 600 bytes each this is 5 MiB.
 const QUEUE: usize = 8192;
@@ -88,6 +90,16 @@ impl Record {
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog {
     queue: SyncSender<String>,
+    format: Format,
+}
+
+/// What a line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// An object.
+    Json,
+    /// `key=value`.
+    Line,
 }
 
 impl AccessLog {
@@ -96,19 +108,24 @@ impl AccessLog {
     ///
     /// # Errors
     /// If the file cannot be opened.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn open(path: &Path, format: Format) -> io::Result<(Self, JoinHandle<()>)> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         let (queue, lines) = sync_channel(QUEUE);
         let writer = thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || write_lines(&lines, file))?;
-        Ok((Self { queue }, writer))
+        Ok((Self { queue, format }, writer))
     }
 
     /// Queues one line; false if it is lost.
     #[must_use]
     pub(crate) fn write(&self, record: &Record) -> bool {
-        let Ok(line) = serde_json::to_string(record) else {
+        let object = serde_json::to_string(record).ok();
+        let line = match self.format {
+            Format::Json => object,
+            Format::Line => object.as_deref().and_then(line::from_json),
+        };
+        let Some(line) = line else {
             return false;
         };
         match self.queue.try_send(line) {
@@ -140,7 +157,7 @@ mod tests {
     #[test]
     fn every_queued_line_is_written_before_the_end() {
         let path = std::env::temp_dir().join(format!("access-log-{}", uuid::Uuid::now_v7()));
-        let (log, writer) = AccessLog::open(&path).unwrap();
+        let (log, writer) = AccessLog::open(&path, Format::Json).unwrap();
         let address = "127.0.0.1:1".parse().unwrap();
         let mut record = Record::new("id".to_owned(), "public".to_owned(), address, address);
         for attempts in 0..100 {

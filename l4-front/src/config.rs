@@ -21,13 +21,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use checks::{bounded, once, seconds, unsupported};
+use checks::{bounded, once, seconds};
 use document::{AccessLogFormat, Document};
 use rustls::crypto::CryptoProvider;
 
 pub use self::error::ConfigError;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::timeouts::Timeouts;
+use crate::access_log::Format;
 use crate::cluster::Cluster;
 
 /// A validated configuration.
@@ -41,7 +42,7 @@ pub struct Config {
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) clusters: Vec<Cluster>,
-    pub(crate) access_log: Option<PathBuf>,
+    pub(crate) access_log: Option<(PathBuf, Format)>,
     pub(crate) drain: Duration,
 }
 
@@ -97,13 +98,13 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
         )?;
         listeners.push(listener::validate(&at, listener, &clusters, provider)?);
     }
-    if document
-        .access_log
-        .as_ref()
-        .is_some_and(|log| log.format == AccessLogFormat::Line)
-    {
-        return Err(unsupported("access_log.format", "line", "json"));
-    }
+    let access_log = document.access_log.map(|log| {
+        let format = match log.format {
+            AccessLogFormat::Json => Format::Json,
+            AccessLogFormat::Line => Format::Line,
+        };
+        (log.path, format)
+    });
     let drain = document.shutdown.drain_seconds;
     Ok(Config {
         workers,
@@ -115,7 +116,7 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
         admin: document.admin.map(|admin| admin.bind),
         listeners,
         clusters,
-        access_log: document.access_log.map(|log| log.path),
+        access_log,
         drain: seconds("shutdown.drain_seconds", drain, 0..=3600)?,
     })
 }

@@ -77,8 +77,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
 
     let (access_log, writer) = match config.access_log {
         None => (None, None),
-        Some(path) => {
-            let opened = AccessLog::open(&path);
+        Some((path, format)) => {
+            let opened = AccessLog::open(&path, format);
             let (log, writer) = opened.map_err(|source| RunError::AccessLog { path, source })?;
             (Some(log), Some(writer))
         }
