@@ -18,7 +18,7 @@ describe() {
     advisories) echo "cargo deny: security advisories" ;;
     shell) echo "shellcheck" ;;
     yaml) echo "yamllint" ;;
-    manifests) echo "each manifest says what it does and is in its kustomization" ;;
+    manifests) echo "each manifest says what it does, is in its kustomization, and has no mistake in the filter's configuration" ;;
     file-size) echo "no source file over $longest_file lines" ;;
     unfinished) echo "no unfinished work in the text" ;;
     machine-paths) echo "no path of one machine" ;;
@@ -125,6 +125,8 @@ check_manifests() {
       bad=1
     }
   done < <(files 'istio-manifests/*.yaml')
+  files 'istio-manifests/*.yaml' | xargs -d '\n' grep -lE '^kind: (WasmPlugin|TrafficExtension)$' |
+    xargs -d '\n' cargo run --quiet --locked --package identity-policy -- check || bad=1
   return "$bad"
 }
 

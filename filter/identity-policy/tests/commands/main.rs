@@ -1,0 +1,10 @@
+//! The program from outside: arguments and files in, text and exit code out.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, also in its helpers"
+)]
+
+mod check;
+mod pages;
+mod program;
