@@ -1,4 +1,5 @@
-//! One record per decision: who asked for what, what was decided, and by which rule. Never a token, a
+//! One record per decision: who asked for what, what was decided, and by which rule. A denial is a line of the
+//! log; what was let in is in the gateway's access log, for which the filter adds what only it knows. Never a token, a
 //! signature or a query string.
 
 use alloc::string::String;
@@ -7,6 +8,35 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use crate::decision::Denial;
+use crate::grant::Role;
+
+/// What the gateway's access log does not know by itself about a request that was let in. The members
+/// mean the same as those of [`AuditRecord`].
+#[derive(Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "they have their names and meaning from `AuditRecord`"
+)]
+pub struct AllowRecord<'a> {
+    pub decision_id: &'a str,
+    pub provider: Option<&'a str>,
+    pub subject: Option<&'a str>,
+    pub workload: Option<&'a str>,
+    pub roles: Option<&'a [Role]>,
+    pub certificate_bound: Option<bool>,
+    pub namespace: Option<&'a str>,
+    pub identity: Option<&'a str>,
+    pub grants: Option<&'a [String]>,
+    pub rule: Option<&'a str>,
+}
+
+impl AllowRecord<'_> {
+    /// The record as one line of JSON.
+    #[must_use]
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
 
 /// The record. A fact that is not known is `null`.
 #[derive(Debug, Default, Serialize)]
@@ -32,7 +62,7 @@ pub struct AuditRecord {
     /// The workload identity.
     pub workload: Option<String>,
     /// The roles in this namespace.
-    pub roles: Option<Vec<String>>,
+    pub roles: Option<Vec<Role>>,
     /// Whether the token was bound to the client certificate of the connection.
     pub certificate_bound: Option<bool>,
     /// The namespace of the request.

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::caller::Caller;
 use crate::config::TokenSource;
 use crate::verify::Verified;
 
@@ -20,7 +21,7 @@ use crate::verify::Verified;
 pub struct Bounds {
     /// Tokens; 0 remembers none.
     pub tokens: usize,
-    /// Bytes of memory that they take, as [`Verified::bytes`] counts.
+    /// Bytes of memory that they take, as [`Verified::bytes`] and [`Caller::bytes`] count.
     pub bytes: usize,
 }
 
@@ -35,6 +36,14 @@ pub struct Entry {
     pub provider: usize,
     /// What was verified.
     pub verified: Rc<Verified>,
+    /// Who that is in the namespace that asked last.
+    pub caller: Rc<Caller>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.verified.bytes() + self.caller.bytes()
+    }
 }
 
 /// The verified tokens of one worker under one configuration.
@@ -105,7 +114,7 @@ impl TokenCache {
     /// bounds is not remembered.
     pub fn insert(&mut self, digest: TokenDigest, entry: Entry) {
         self.remove(&digest);
-        let bytes = entry.verified.bytes().saturating_add(SLOT_BYTES);
+        let bytes = entry.bytes().saturating_add(SLOT_BYTES);
         if self.bounds.tokens == 0 || bytes > self.bounds.bytes {
             return;
         }

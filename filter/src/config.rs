@@ -47,6 +47,8 @@ pub struct Config {
     pub routes: Routes,
     /// Which headers are stripped and set.
     pub headers: IdentityHeaders,
+    /// Whether requests that are let in have a line of the log too.
+    pub logs_allows: bool,
     /// How much work and memory the network may cause.
     pub limits: Limits,
 }
@@ -219,6 +221,7 @@ impl Config {
             providers: providers.into_iter().map(Rc::new).collect(),
             routes,
             headers,
+            logs_allows: document.audit.log_allows,
             limits,
         })
     }

@@ -8,6 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::path::upper_digit;
 use crate::time::UnixTime;
 use crate::token::TokenError;
 use crate::verify::Refusal;
@@ -212,14 +213,22 @@ impl DecisionIds {
         let millis = now.millis() & 0xffff_ffff_ffff;
         // The low bits of the counter follow the time, and all of it is mixed into the seed.
         let tail = self.seed.wrapping_add(self.count) & 0x3fff_ffff_ffff_ffff | 1 << 63;
-        format!(
-            "{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}",
-            millis >> 16,
-            millis & 0xffff,
-            self.count & 0xfff,
-            tail >> 48,
-            tail & 0xffff_ffff_ffff
-        )
+        let [_, _, a, b, c, d, e, f] = millis.to_be_bytes();
+        let [.., g, h] = (0x7000 | self.count & 0xfff).to_be_bytes();
+        let mut id = String::with_capacity(36);
+        for (index, byte) in [a, b, c, d, e, f, g, h]
+            .into_iter()
+            .chain(tail.to_be_bytes())
+            .enumerate()
+        {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                id.push('-');
+            }
+            for digit in [byte >> 4, byte & 15] {
+                id.push(char::from(upper_digit(digit).to_ascii_lowercase()));
+            }
+        }
+        id
     }
 }
 

@@ -2,24 +2,21 @@
 //!
 //! Pure: the headers as bytes, the keys, the time and an engine go in, an [`Outcome`] comes out.
 
-use alloc::collections::BTreeSet;
-use alloc::format;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::audit::{self, AuditRecord};
+use crate::audit::{self, AllowRecord, AuditRecord};
 use crate::cache::{Entry, TokenCache};
+use crate::caller::Caller;
 use crate::claims::Claims;
-use crate::condition::Facts;
-use crate::config::{Config, Provider};
+use crate::config::Config;
 use crate::confirmation::Connection;
 use crate::credential::{self, Credential};
 use crate::decision::Denial;
-use crate::grant::{self, Granted, Role};
 use crate::headers::{self, CONNECTION_ID, Headers};
 use crate::host::Host;
-use crate::identity::{self, Identity};
 use crate::keyring::{Keyring, WantedKey};
 use crate::namespace::Namespace;
 use crate::path::{self, CanonicalPath};
@@ -28,10 +25,9 @@ use crate::signature::Engine;
 use crate::throttle::{Source, Throttle};
 use crate::time::UnixTime;
 use crate::token::Jws;
-use crate::verify::{self, Refusal, Verified};
+use crate::verify::{self, Refusal};
 
 /// What the gateway knows of a request besides its headers.
-#[derive(Debug)]
 pub struct Context<'a> {
     /// The wall clock.
     pub now: UnixTime,
@@ -39,8 +35,9 @@ pub struct Context<'a> {
     pub decision_id: String,
     /// The front's id of the connection.
     pub connection_id: Option<String>,
-    /// Address and port of the client.
-    pub source: Option<String>,
+    /// Address and port of the client. Asked for only where they matter: most requests are let in by a
+    /// token that is known.
+    pub source: &'a dyn Fn() -> Option<String>,
     /// What else the front knows of the connection.
     pub connection: &'a dyn Connection,
     /// The keys that there are.
@@ -60,25 +57,39 @@ pub struct Outcome {
     pub denial: Option<Denial>,
     /// Its headers from now on, stripped also where it is denied: the gateway may log them.
     pub headers: Headers,
-    /// Whether they are other headers than those that came.
-    pub headers_changed: bool,
     /// Host or path were written in another form: the gateway must choose its route again.
     pub target_changed: bool,
     /// The key that was looked for and is not there: it is denied for that alone.
     pub wanted_key: Option<WantedKey>,
     /// The seconds until another attempt makes sense, where a denial passes by itself.
     pub retry_after: Option<u64>,
-    /// The record of this decision.
-    pub record: AuditRecord,
+    /// The id of this decision.
+    pub decision_id: String,
+    /// What the gateway's access log is to say of a request that is let in.
+    pub allowed: Option<String>,
+    /// What the log is to say: of every denial, and of the others where that is wanted.
+    pub record: Option<Box<AuditRecord>>,
 }
 
 impl Outcome {
+    /// All that is recorded, as one line of JSON.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match (&self.record, &self.allowed) {
+            (Some(record), _) => record.line(),
+            (None, Some(allowed)) => allowed.clone(),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Denied for this reason. Only for a request that is not let in as it is.
-    pub const fn deny(&mut self, denial: Denial) {
+    pub fn deny(&mut self, denial: Denial) {
         self.denial = Some(denial);
-        self.record.decision = "deny";
-        self.record.status = Some(denial.status());
-        self.record.reason = Some(denial);
+        if let Some(record) = &mut self.record {
+            record.decision = "deny";
+            record.status = Some(denial.status());
+            record.reason = Some(denial);
+        }
     }
 
     /// The request does not wait any longer. Where its key did not come, its token counts among the bad
@@ -87,20 +98,24 @@ impl Outcome {
         let is_bad = self.denial.is_some_and(|denial| denial.status() == 401);
         if self.wanted_key.is_some()
             && is_bad
-            && let Some(source) = self.record.source.as_deref().and_then(Source::parse)
+            && let Some(record) = &self.record
+            && let Some(source) = record.source.as_deref().and_then(Source::parse)
         {
             throttle.on_failure(source, now);
         }
     }
 }
 
-/// An authenticated caller in the namespace of the request.
-struct Caller<'a> {
-    provider: &'a Provider,
-    subject: String,
-    identity: Option<Identity<'a>>,
-    granted: Granted<'a>,
-    is_bound: bool,
+/// What was found out on the way to a decision.
+#[derive(Default)]
+struct Findings<'a> {
+    operation: Option<Operation>,
+    namespace: Option<&'a Namespace>,
+    caller: Option<Rc<Caller>>,
+    rule: Option<&'a str>,
+    source: Option<String>,
+    wanted_key: Option<WantedKey>,
+    retry_after: Option<u64>,
 }
 
 /// Decides about one request. Its headers are taken and changed in place: a copy would cost as much as the
@@ -108,70 +123,69 @@ struct Caller<'a> {
 #[must_use]
 pub fn decide(config: &Config, mut headers: Headers, mut context: Context<'_>) -> Outcome {
     // First, and before anything can fail: what only the filter may say is not there any more.
-    let headers_changed = config.headers.strip(&mut headers);
+    let _any = config.headers.strip(&mut headers);
+    let mut findings = Findings::default();
+    let judged = judge(config, &mut context, &headers, &mut findings);
+    let target_changed = judged.is_ok_and(|disclosure| {
+        let target_changed = findings
+            .operation
+            .as_ref()
+            .is_some_and(|operation| forward_target(&mut headers, operation));
+        config.headers.remove_credentials(&mut headers);
+        set_facts(config, &mut headers, &context, &findings, disclosure);
+        target_changed
+    });
+    let allowed = judged
+        .is_ok()
+        .then(|| allow_record(&context, &findings).line());
+    let is_logged = judged.is_err() || config.logs_allows;
+    let record = is_logged.then(|| Box::new(record(&headers, &context, &findings)));
     let mut outcome = Outcome {
         denial: None,
-        headers_changed,
-        target_changed: false,
-        wanted_key: None,
-        retry_after: None,
-        record: AuditRecord {
-            r#type: "audit",
-            time: context.now.rfc3339(),
-            decision: "allow",
-            decision_id: context.decision_id.clone(),
-            connection_id: context.connection_id.clone(),
-            request_id: headers.only("x-request-id").map(audit::excerpt),
-            source: context.source.clone(),
-            method: headers.only(":method").map(audit::excerpt),
-            host: headers.only(":authority").map(audit::excerpt),
-            path: headers
-                .only(":path")
-                .map(|target| audit::excerpt(path::split_query(target).0)),
-            ..AuditRecord::default()
-        },
         headers,
+        target_changed,
+        wanted_key: findings.wanted_key,
+        retry_after: findings.retry_after,
+        decision_id: context.decision_id,
+        allowed,
+        record,
     };
-    if let Err(denial) = judge(config, &mut context, &mut outcome) {
+    if let Err(denial) = judged {
         outcome.deny(denial);
     }
     outcome
 }
 
-fn judge(config: &Config, context: &mut Context<'_>, outcome: &mut Outcome) -> Result<(), Denial> {
-    let operation = operation(&outcome.headers)?;
-    outcome.record.host = Some(operation.host.as_str().into());
-    outcome.record.path = Some(operation.path.as_str().into());
+fn judge<'a>(
+    config: &'a Config,
+    context: &mut Context<'_>,
+    headers: &Headers,
+    findings: &mut Findings<'a>,
+) -> Result<Disclosure, Denial> {
+    let operation = findings.operation.insert(operation(headers)?);
     let namespace = config
         .routes
         .find(&operation.host, &operation.path)
         .ok_or(Denial::NamespaceUnknown)?;
-    outcome.record.namespace = Some(namespace.name.clone());
-    let caller = authenticate(config, context, namespace, outcome)?;
-    if let Some(caller) = &caller {
-        record_caller(&mut outcome.record, caller);
-    }
-    let roles = caller.as_ref().map(|caller| &caller.granted.roles);
-    let disclosure = match namespace.policy.rule(&operation, roles) {
+    findings.namespace = Some(namespace);
+    findings.caller = authenticate(config, context, namespace, headers, findings)?;
+    let roles = findings
+        .caller
+        .as_ref()
+        .map(|caller| caller.roles.as_slice());
+    let operation = findings.operation.as_ref().ok_or(Denial::HeaderInvalid)?;
+    match namespace.policy.rule(operation, roles) {
         Ruling::Allowed { rule, disclosure } => {
-            outcome.record.rule = Some(rule.into());
-            disclosure
+            findings.rule = Some(rule);
+            Ok(disclosure)
         }
         Ruling::Denied { rule } => {
-            outcome.record.rule = Some(rule.into());
-            return Err(Denial::RuleDenied);
+            findings.rule = Some(rule);
+            Err(Denial::RuleDenied)
         }
-        Ruling::NoRule if caller.is_none() => return Err(Denial::TokenMissing),
-        Ruling::NoRule => return Err(Denial::RuleMissing),
-    };
-    outcome.headers_changed = true;
-    outcome.target_changed = forward_target(&mut outcome.headers, &operation);
-    config.headers.remove_credentials(&mut outcome.headers);
-    set_facts(config, &mut outcome.headers, context, namespace);
-    if let (Disclosure::Identity, Some(caller)) = (disclosure, &caller) {
-        set_identity(config, &mut outcome.headers, caller);
+        Ruling::NoRule if roles.is_none() => Err(Denial::TokenMissing),
+        Ruling::NoRule => Err(Denial::RuleMissing),
     }
-    Ok(())
 }
 
 /// Method, host and path: each must be there exactly once and have one meaning.
@@ -202,18 +216,13 @@ const fn is_method_byte(byte: u8) -> bool {
 
 /// The caller, or `None` when the request has no credential. A credential that is there must be good,
 /// also where an anonymous rule would let the request in.
-fn authenticate<'a>(
-    config: &'a Config,
+fn authenticate(
+    config: &Config,
     context: &mut Context<'_>,
-    namespace: &'a Namespace,
-    outcome: &mut Outcome,
-) -> Result<Option<Caller<'a>>, Denial> {
-    let Outcome {
-        headers,
-        wanted_key,
-        retry_after,
-        ..
-    } = outcome;
+    namespace: &Namespace,
+    headers: &Headers,
+    findings: &mut Findings<'_>,
+) -> Result<Option<Rc<Caller>>, Denial> {
     let Some(credential) = credential::find(headers, &config.providers)? else {
         return Ok(None);
     };
@@ -223,35 +232,52 @@ fn authenticate<'a>(
         .flatten();
     let known = digest
         .as_ref()
-        .and_then(|digest| context.cache.find(digest));
-    if let Some(Entry { provider, verified }) = known
-        && let Some(provider) = config.providers.get(*provider)
-        && let keys = context.keyring.keys(provider, verified.key_id())
-        && verified.still_holds(provider, keys, context.now)
+        .and_then(|digest| Some((digest, context.cache.find(digest)?)));
+    if let Some((digest, entry)) = known
+        && let Some(provider) = config.providers.get(entry.provider)
+        && let keys = context.keyring.keys(provider, entry.verified.key_id())
+        && entry.verified.still_holds(provider, keys, context.now)
     {
-        if let Err(refusal) = verified.check_connection(context.connection) {
+        if let Err(refusal) = entry.verified.check_connection(context.connection) {
             // It stays remembered: that somebody else has a copy takes nothing from its holder.
-            if let Some(source) = context.source.as_deref().and_then(Source::parse) {
+            findings.source = (context.source)();
+            if let Some(source) = findings.source.as_deref().and_then(Source::parse) {
                 context.throttle.on_failure(source, context.now);
             }
             return Err(refusal.into());
         }
-        return Ok(Some(map(provider, namespace, verified)));
+        if entry.caller.namespace == namespace.name {
+            return Ok(Some(Rc::clone(&entry.caller)));
+        }
+        let caller = Rc::new(Caller::new(provider, namespace, &entry.verified));
+        let entry = Entry {
+            caller: Rc::clone(&caller),
+            ..entry.clone()
+        };
+        context.cache.insert(*digest, entry);
+        return Ok(Some(caller));
     }
+    findings.source = (context.source)();
+    let source = findings.source.as_deref().and_then(Source::parse);
     // Only now: whoever shares a source with a sender of bad tokens still has those that were good.
-    let source = context.source.as_deref().and_then(Source::parse);
     if let Some(source) = source {
         context
             .throttle
             .check(source, context.now)
             .map_err(|seconds| {
-                *retry_after = Some(seconds);
+                findings.retry_after = Some(seconds);
                 Denial::SourceThrottled
             })?;
     }
-    match verify(config, &credential, context, wanted_key) {
-        Ok((provider, entry)) => {
-            let caller = map(provider, namespace, &entry.verified);
+    match verify(
+        config,
+        &credential,
+        context,
+        namespace,
+        &mut findings.wanted_key,
+    ) {
+        Ok(entry) => {
+            let caller = Rc::clone(&entry.caller);
             if let Some(digest) = digest {
                 context.cache.insert(digest, entry);
             }
@@ -262,7 +288,7 @@ fn authenticate<'a>(
                 context.cache.remove(&digest);
             }
             // That keys are not there is not the sender's fault, and one that is missing may yet come.
-            let is_bad = denial.status() == 401 && wanted_key.is_none();
+            let is_bad = denial.status() == 401 && findings.wanted_key.is_none();
             if let Some(source) = source.filter(|_| is_bad) {
                 context.throttle.on_failure(source, context.now);
             }
@@ -272,12 +298,13 @@ fn authenticate<'a>(
 }
 
 /// Reads a token that is not known yet, and checks all of it.
-fn verify<'a>(
-    config: &'a Config,
+fn verify(
+    config: &Config,
     credential: &Credential<'_>,
     context: &Context<'_>,
+    namespace: &Namespace,
     wanted_key: &mut Option<WantedKey>,
-) -> Result<(&'a Provider, Entry), Denial> {
+) -> Result<Entry, Denial> {
     // One preset's tokens have padding; what has it elsewhere is no token.
     let is_padded = credential.token.ends_with('=')
         && config.providers.iter().any(|provider| {
@@ -322,62 +349,63 @@ fn verify<'a>(
             refusal => refusal.into(),
         })?;
     verified.check_connection(context.connection)?;
-    let entry = Entry {
+    Ok(Entry {
         provider: index,
+        caller: Rc::new(Caller::new(provider, namespace, &verified)),
         verified: Rc::new(verified),
-    };
-    Ok((provider, entry))
+    })
 }
 
-/// Who the caller is, and which roles that means in this namespace.
-fn map<'a>(provider: &'a Provider, namespace: &'a Namespace, verified: &Verified) -> Caller<'a> {
-    let facts = Facts {
-        claims: verified.claims(),
-        provider: &provider.name,
-        workload: None,
-    };
-    let identity = identity::identify(&provider.identities, &facts);
-    let workload = identity.as_ref().map(|identity| identity.workload.as_str());
-    let granted = grant::granted(&namespace.grants, &Facts { workload, ..facts });
-    let subject = format!(
-        "{}#{}",
-        provider.issuer,
-        headers::escaped(verified.subject())
-    );
-    Caller {
-        provider,
-        subject,
-        granted,
-        identity,
-        is_bound: verified.is_bound(),
+/// What the gateway does not know by itself, for its access log.
+fn allow_record<'a>(context: &'a Context<'_>, findings: &'a Findings<'_>) -> AllowRecord<'a> {
+    let caller = findings.caller.as_deref();
+    AllowRecord {
+        decision_id: &context.decision_id,
+        provider: caller.map(|caller| caller.provider.as_str()),
+        subject: caller.map(|caller| caller.subject.as_str()),
+        workload: caller.and_then(|caller| caller.workload.as_deref()),
+        roles: caller.map(|caller| caller.roles.as_slice()),
+        certificate_bound: caller.map(|caller| caller.certificate_bound),
+        namespace: findings.namespace.map(|namespace| namespace.name.as_str()),
+        identity: caller.and_then(|caller| caller.identity.as_deref()),
+        grants: caller.map(|caller| caller.grants.as_slice()),
+        rule: findings.rule,
     }
 }
 
-fn record_caller(record: &mut AuditRecord, caller: &Caller<'_>) {
-    record.provider = Some(caller.provider.name.clone());
-    record.subject = Some(caller.subject.clone());
-    record.certificate_bound = Some(caller.is_bound);
-    record.workload = caller
-        .identity
-        .as_ref()
-        .map(|identity| identity.workload.clone());
-    record.identity = caller
-        .identity
-        .as_ref()
-        .map(|identity| identity.rule.into());
-    record.roles = Some(
-        names(&caller.granted.roles)
-            .map(ToString::to_string)
-            .collect(),
-    );
-    record.grants = Some(
-        caller
-            .granted
-            .grants
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-    );
+/// All that is known, for the log.
+fn record(headers: &Headers, context: &Context<'_>, findings: &Findings<'_>) -> AuditRecord {
+    let caller = findings.caller.as_deref();
+    let operation = findings.operation.as_ref();
+    // What was refused stands there as it came.
+    let host = || headers.only(":authority").map(audit::excerpt);
+    let path = || {
+        let target = headers.only(":path")?;
+        Some(audit::excerpt(path::split_query(target).0))
+    };
+    AuditRecord {
+        r#type: "audit",
+        time: context.now.rfc3339(),
+        decision: "allow",
+        decision_id: context.decision_id.clone(),
+        connection_id: context.connection_id.clone(),
+        request_id: headers.only("x-request-id").map(audit::excerpt),
+        source: findings.source.clone().or_else(context.source),
+        provider: caller.map(|caller| caller.provider.clone()),
+        subject: caller.map(|caller| caller.subject.clone()),
+        workload: caller.and_then(|caller| caller.workload.clone()),
+        roles: caller.map(|caller| caller.roles.clone()),
+        certificate_bound: caller.map(|caller| caller.certificate_bound),
+        namespace: findings.namespace.map(|namespace| namespace.name.clone()),
+        identity: caller.and_then(|caller| caller.identity.clone()),
+        grants: caller.map(|caller| caller.grants.clone()),
+        rule: findings.rule.map(Into::into),
+        method: headers.only(":method").map(audit::excerpt),
+        host: operation.map_or_else(host, |operation| Some(operation.host.as_str().into())),
+        path: operation.map_or_else(path, |operation| Some(operation.path.as_str().into())),
+        status: None,
+        reason: None,
+    }
 }
 
 /// Puts the forms that were judged in place of those that came, so that nobody judges them anew.
@@ -400,30 +428,31 @@ fn forward_target(headers: &mut Headers, operation: &Operation) -> bool {
     authority.is_some() || target.is_some()
 }
 
-fn set_facts(config: &Config, headers: &mut Headers, context: &Context<'_>, namespace: &Namespace) {
-    config
-        .headers
-        .set(headers, "decision", &context.decision_id);
-    config.headers.set(headers, "namespace", &namespace.name);
+/// What the workload is told. None of these headers is there before: all of them were stripped.
+fn set_facts(
+    config: &Config,
+    headers: &mut Headers,
+    context: &Context<'_>,
+    findings: &Findings<'_>,
+    disclosure: Disclosure,
+) {
+    let names = config.headers.names();
+    headers.add(&names.decision, context.decision_id.as_bytes());
+    if let Some(namespace) = findings.namespace {
+        headers.add(&names.namespace, namespace.name.as_bytes());
+    }
     if let Some(id) = &context.connection_id {
-        headers.set(CONNECTION_ID, &headers::escaped(id));
+        headers.add(CONNECTION_ID, headers::escaped(id).as_bytes());
     }
-}
-
-fn set_identity(config: &Config, headers: &mut Headers, caller: &Caller<'_>) {
-    config
-        .headers
-        .set(headers, "provider", &caller.provider.name);
-    config.headers.set(headers, "subject", &caller.subject);
-    if let Some(identity) = &caller.identity {
-        config.headers.set(headers, "workload", &identity.workload);
+    if let (Disclosure::Identity, Some(caller)) = (disclosure, &findings.caller) {
+        headers.add(&names.provider, caller.provider.as_bytes());
+        headers.add(&names.subject, caller.subject.as_bytes());
+        if let Some(workload) = &caller.workload {
+            headers.add(&names.workload, workload.as_bytes());
+        }
+        if !caller.roles.is_empty() {
+            let roles: Vec<_> = caller.role_names().collect();
+            headers.add(&names.roles, roles.join(",").as_bytes());
+        }
     }
-    let roles: Vec<_> = names(&caller.granted.roles).collect();
-    if !roles.is_empty() {
-        config.headers.set(headers, "roles", &roles.join(","));
-    }
-}
-
-fn names<'a>(roles: &BTreeSet<&'a Role>) -> impl Iterator<Item = &'a str> {
-    roles.iter().map(|role| role.as_str())
 }

@@ -11,7 +11,7 @@ use crate::claims::{self, ClaimPath, Text};
 use crate::condition::{Condition, Facts};
 
 /// A role's name: letters, digits and `._:/-`, so that a list of roles reads in one way only.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Role(String);
 
 impl Role {

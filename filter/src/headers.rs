@@ -3,37 +3,132 @@
 //! Names and values are bytes from the network. A value that the filter sets is visible ASCII by
 //! construction, so nothing in a token can begin a second header.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::config::TokenSource;
-use crate::cookie;
+use crate::{cookie, path};
 
 /// The request headers as the gateway has them: names in lower case, pseudo-headers among them, every
 /// value of a repeated header on its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Vec<u8>)>);
+///
+/// One buffer holds all names and values, and each entry its places there, so that reading a map takes
+/// two allocations, however many headers there are. What is changed is kept in mind: the gateway need
+/// be told only that.
+#[derive(Debug, Clone, Default)]
+pub struct Headers {
+    text: Vec<u8>,
+    entries: Vec<Entry>,
+    removed: Vec<Place>,
+    /// The changes are not such that names tell them apart.
+    is_rewritten: bool,
+}
+
+/// Bytes of the text.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    start: usize,
+    end: usize,
+}
+
+/// Invariant: both places are within the text, and the name's is UTF-8.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    name: Place,
+    value: Place,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Added,
+    AsItCame,
+    Replaced,
+}
+
+/// One difference between the headers that came and those that go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// There is no header of this name any more.
+    Removed(&'a str),
+    /// The header of this name, which is there once, has another value.
+    Replaced(&'a str, &'a [u8]),
+    /// A header whose name was not there, or was removed.
+    Added(&'a str, &'a [u8]),
+}
+
+/// Which entries there are, however they came.
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
 
 impl Headers {
-    /// Takes the map as it was read.
+    /// The entries of a map, in order.
     #[must_use]
-    pub const fn new(entries: Vec<(String, Vec<u8>)>) -> Self {
-        Self(entries)
+    pub fn new(entries: Vec<(String, Vec<u8>)>) -> Self {
+        let mut headers = Self::default();
+        for (name, value) in entries {
+            headers.push(name.as_bytes(), &value, State::AsItCame);
+        }
+        headers
+    }
+
+    /// Reads a map in the form in which the host hands it over: how many entries, then the lengths of
+    /// each one's name and value, then each name and value with a zero byte after it; numbers have 32
+    /// bits, the low byte first. Nothing when it has not this form.
+    #[must_use]
+    pub fn read(map: Vec<u8>) -> Option<Self> {
+        if map.is_empty() {
+            return Some(Self::default());
+        }
+        let number = |at: usize| {
+            let bytes = map.get(at..at.checked_add(4)?)?;
+            usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+        };
+        let count = number(0)?;
+        let mut at = count.checked_mul(8)?.checked_add(4)?;
+        if at > map.len() {
+            return None;
+        }
+        let place = |start: usize, length: usize| {
+            let end = start.checked_add(length)?;
+            (map.get(end) == Some(&0)).then_some(Place { start, end })
+        };
+        // Room for what is added later.
+        let mut entries = Vec::with_capacity(count + 8);
+        for index in 0..count {
+            let name = place(at, number(4 + index * 8)?)?;
+            let value = place(name.end + 1, number(8 + index * 8)?)?;
+            core::str::from_utf8(map.get(name.start..name.end)?).ok()?;
+            at = value.end + 1;
+            entries.push(Entry {
+                name,
+                value,
+                state: State::AsItCame,
+            });
+        }
+        (at == map.len()).then_some(Self {
+            text: map,
+            entries,
+            ..Self::default()
+        })
     }
 
     /// All entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0
+        self.entries
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .map(|entry| (self.name(entry.name), self.bytes(entry.value)))
     }
 
     /// Every value of the header `name`.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.entries
+            .iter()
+            .filter(move |entry| self.is_named(entry, name))
+            .map(|entry| self.bytes(entry.value))
     }
 
     /// The value of a header that is there exactly once.
@@ -51,42 +146,117 @@ impl Headers {
 
     /// The same for a value that holds bytes of the request, such as its query.
     pub fn set_bytes(&mut self, name: &str, value: &[u8]) {
-        let first = self
-            .0
-            .iter()
-            .position(|(other, _)| other.eq_ignore_ascii_case(name));
-        match first.and_then(|first| self.0.get_mut(first)) {
-            // In its place: pseudo-headers stay before the others.
-            Some((_, old)) => *old = value.into(),
-            None => self.0.push((name.into(), value.into())),
+        let mut same = (0..self.entries.len())
+            .filter(|index| {
+                let entry = self.entries.get(*index);
+                entry.is_some_and(|entry| self.is_named(entry, name))
+            })
+            .collect::<Vec<_>>()
+            .into_iter();
+        let Some(first) = same.next() else {
+            self.add(name, value);
+            return;
+        };
+        let value = self.append(value);
+        // In its place: pseudo-headers stay before the others.
+        if let Some(entry) = self.entries.get_mut(first) {
+            entry.value = value;
+            if entry.state == State::AsItCame {
+                entry.state = State::Replaced;
+            }
         }
-        let mut seen = false;
-        self.0.retain(|(other, _)| {
-            let is_same = other.eq_ignore_ascii_case(name);
-            let is_repeated = is_same && seen;
-            seen |= is_same;
-            !is_repeated
+        for repeated in same.rev() {
+            self.entries.remove(repeated);
+            self.is_rewritten = true;
+        }
+    }
+
+    /// Adds a header whose name is not there.
+    pub fn add(&mut self, name: &str, value: &[u8]) {
+        self.push(name.as_bytes(), value, State::Added);
+    }
+
+    /// What is to be done to the map that was read, in this order, so that it becomes this one. Nothing
+    /// when only writing the whole map does it.
+    #[must_use]
+    pub fn changes(&self) -> Option<impl Iterator<Item = Change<'_>>> {
+        let removed = self
+            .removed
+            .iter()
+            .map(|name| Change::Removed(self.name(*name)));
+        let written = self.entries.iter().filter_map(|entry| {
+            let (name, value) = (self.name(entry.name), self.bytes(entry.value));
+            match entry.state {
+                State::Added => Some(Change::Added(name, value)),
+                State::AsItCame => None,
+                State::Replaced => Some(Change::Replaced(name, value)),
+            }
         });
+        (!self.is_rewritten).then(|| removed.chain(written))
     }
 
     /// Puts what `rewritten` gives in place of each value of a header; an empty one goes away.
     fn rewrite(&mut self, name: &str, rewritten: impl Fn(&[u8]) -> Option<Vec<u8>>) {
-        self.0.retain_mut(|(other, value)| {
-            if other.eq_ignore_ascii_case(name)
-                && let Some(new) = rewritten(value)
+        let mut entries = core::mem::take(&mut self.entries);
+        entries.retain_mut(|entry| {
+            if self.is_named(entry, name)
+                && let Some(new) = rewritten(self.bytes(entry.value))
             {
-                *value = new;
-                return !value.is_empty();
+                self.is_rewritten = true;
+                entry.value = self.append(&new);
+                return !new.is_empty();
             }
             true
         });
+        self.entries = entries;
     }
 
-    /// True when something was there to be removed.
-    fn remove(&mut self, is_removed: impl Fn(&str) -> bool) -> bool {
-        let before = self.0.len();
-        self.0.retain(|(name, _)| !is_removed(name));
-        self.0.len() != before
+    /// Removes every header whose name is meant. True when there were some.
+    fn remove(&mut self, is_removed: impl Fn(&[u8]) -> bool) -> bool {
+        let Self {
+            text,
+            entries,
+            removed,
+            ..
+        } = self;
+        let before = entries.len();
+        entries.retain(|entry| {
+            let is_removed = is_removed(
+                text.get(entry.name.start..entry.name.end)
+                    .unwrap_or_default(),
+            );
+            if is_removed && entry.state != State::Added {
+                removed.push(entry.name);
+            }
+            !is_removed
+        });
+        entries.len() != before
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8], state: State) {
+        let (name, value) = (self.append(name), self.append(value));
+        self.entries.push(Entry { name, value, state });
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Place {
+        let start = self.text.len();
+        self.text.extend_from_slice(bytes);
+        let end = self.text.len();
+        Place { start, end }
+    }
+
+    fn is_named(&self, entry: &Entry, name: &str) -> bool {
+        let place = entry.name;
+        place.end - place.start == name.len()
+            && self.bytes(place).eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    fn bytes(&self, place: Place) -> &[u8] {
+        self.text.get(place.start..place.end).unwrap_or_default()
+    }
+
+    fn name(&self, place: Place) -> &str {
+        core::str::from_utf8(self.bytes(place)).unwrap_or_default()
     }
 }
 
@@ -96,8 +266,40 @@ pub struct IdentityHeaders {
     prefix: String,
     /// Other names that are stripped as if they had the prefix.
     unsigned: Vec<&'static str>,
+    names: Names,
     removed: Vec<String>,
     removed_cookies: Vec<String>,
+}
+
+/// The names of the headers that the filter sets.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// Of the decision id.
+    pub decision: String,
+    /// Of the request's namespace.
+    pub namespace: String,
+    /// Of the provider's name.
+    pub provider: String,
+    /// Of the caller's roles.
+    pub roles: String,
+    /// Of issuer and `sub`.
+    pub subject: String,
+    /// Of the workload identity.
+    pub workload: String,
+}
+
+impl Names {
+    fn new(prefix: &str) -> Self {
+        let name = |end: &str| [prefix, end].concat();
+        Self {
+            decision: name("decision"),
+            namespace: name("namespace"),
+            provider: name("provider"),
+            roles: name("roles"),
+            subject: name("subject"),
+            workload: name("workload"),
+        }
+    }
 }
 
 impl IdentityHeaders {
@@ -117,6 +319,7 @@ impl IdentityHeaders {
         is_usable.then(|| Self {
             prefix: prefix.into(),
             unsigned: Vec::new(),
+            names: Names::new(prefix),
             removed: Vec::new(),
             removed_cookies: Vec::new(),
         })
@@ -144,7 +347,8 @@ impl IdentityHeaders {
     /// Whether only the filter may set the header `name`. `_` counts as `-`: many servers hand both to
     /// the application under one name.
     #[must_use]
-    pub fn is_identity(&self, name: &str) -> bool {
+    pub fn is_identity(&self, name: impl AsRef<[u8]>) -> bool {
+        let name = name.as_ref();
         let same = |byte: u8| {
             if byte == b'_' {
                 b'-'
@@ -152,8 +356,9 @@ impl IdentityHeaders {
                 byte.to_ascii_lowercase()
             }
         };
-        let is = |wanted: &str, name: &[u8]| name.iter().map(|byte| same(*byte)).eq(wanted.bytes());
-        let name = name.as_bytes();
+        let is = |wanted: &str, name: &[u8]| {
+            wanted.len() == name.len() && name.iter().map(|byte| same(*byte)).eq(wanted.bytes())
+        };
         is(CONNECTION_ID, name)
             || self.unsigned.iter().any(|unsigned| is(unsigned, name))
             || name
@@ -168,19 +373,22 @@ impl IdentityHeaders {
 
     /// Removes the headers and cookies that hold credentials, where they are not to be forwarded.
     pub fn remove_credentials(&self, headers: &mut Headers) {
-        headers.rewrite("cookie", |value| {
-            cookie::without(value, &self.removed_cookies)
-        });
+        if !self.removed_cookies.is_empty() {
+            headers.rewrite("cookie", |value| {
+                cookie::without(value, &self.removed_cookies)
+            });
+        }
         let _any = headers.remove(|name| {
             self.removed
                 .iter()
-                .any(|removed| name.eq_ignore_ascii_case(removed))
+                .any(|removed| name.eq_ignore_ascii_case(removed.as_bytes()))
         });
     }
 
-    /// Sets the identity header that ends in `name`.
-    pub fn set(&self, headers: &mut Headers, name: &str, value: &str) {
-        headers.set(&format!("{}{name}", self.prefix), value);
+    /// The names of the headers that the filter sets.
+    #[must_use]
+    pub const fn names(&self) -> &Names {
+        &self.names
     }
 }
 
@@ -215,131 +423,14 @@ pub fn escaped(text: &str) -> String {
         if byte.is_ascii_graphic() && byte != b'%' && byte != b',' {
             value.push(char::from(byte));
         } else {
-            value.push_str(&format!("%{byte:02X}"));
+            value.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                value.push(char::from(path::upper_digit(digit)));
+            }
         }
     }
     value
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::vec;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn names(headers: &Headers) -> Vec<&str> {
-        headers.iter().map(|(name, _)| name).collect()
-    }
-
-    fn headers(names: &[&str]) -> Headers {
-        Headers::new(
-            names
-                .iter()
-                .map(|name| (String::from(*name), vec![0xff]))
-                .collect(),
-        )
-    }
-
-    #[test]
-    fn every_spelling_of_an_identity_header_is_stripped() {
-        let identity = IdentityHeaders::new("x-identity-").unwrap();
-        let mut headers = headers(&[
-            ":path",
-            "x-identity-subject",
-            "X-Identity-Roles",
-            "x_identity_roles",
-            "x-identity_new-one",
-            "X-IDENTITY-",
-            "x-connection-id",
-            "X_Connection_Id",
-            "x-identity",
-            "x-identityx",
-            "my-x-identity-a",
-            "x-identity-subject",
-            "accept",
-        ]);
-        assert!(identity.strip(&mut headers));
-        assert!(
-            !identity.strip(&mut headers),
-            "nothing is left to be stripped"
-        );
-        assert_eq!(
-            names(&headers),
-            [
-                ":path",
-                "x-identity",
-                "x-identityx",
-                "my-x-identity-a",
-                "accept"
-            ]
-        );
-    }
-
-    #[test]
-    fn credentials_are_removed_by_name() {
-        let identity = IdentityHeaders::new("x-identity-").unwrap();
-        let header = |name: &str| TokenSource::Header {
-            name: name.into(),
-            scheme: None,
-        };
-        let cookie = TokenSource::Cookie { name: "s".into() };
-        let identity = identity.removing(vec![header("authorization"), header("x-token"), cookie]);
-        let mut headers = headers(&["authorization", "x-token", "Authorization", "x-tokens"]);
-        for value in ["a=1; s=2", "s=3", "", "b=4;  c=5"] {
-            headers.0.push(("Cookie".into(), value.into()));
-        }
-        identity.remove_credentials(&mut headers);
-        assert_eq!(names(&headers), ["x-tokens", "Cookie", "Cookie", "Cookie"]);
-        let cookies: Vec<_> = headers.all("cookie").collect();
-        assert_eq!(cookies, [&b"a=1"[..], b"", b"b=4;  c=5"]);
-    }
-
-    #[test]
-    fn set_leaves_exactly_one_value_in_place() {
-        let mut headers = headers(&[":path", "a", "b", "A"]);
-        headers.set("a", "1");
-        headers.set("c", "2");
-        assert_eq!(names(&headers), [":path", "a", "b", "c"]);
-        assert_eq!(headers.only("a"), Some(&b"1"[..]));
-    }
-
-    #[test]
-    fn a_repeated_header_has_no_only_value() {
-        let headers = headers(&["a", "b", "A"]);
-        assert_eq!((headers.only("a"), headers.only("c")), (None, None));
-        assert!(headers.only("b").is_some());
-    }
-
-    #[test]
-    fn prefixes_that_would_strip_other_headers_are_refused() {
-        for prefix in [
-            "",
-            "x-",
-            "x-a",
-            "identity-",
-            "x-Identity-",
-            "x_identity_",
-            "x-identity",
-            "x-envoy-",
-            "x-e--",
-            "x-envoy-original-",
-            "x-forwarded-",
-            "x-request-",
-            "x-connection-",
-            "x-b3-",
-        ] {
-            assert!(IdentityHeaders::new(prefix).is_none(), "{prefix}");
-        }
-        assert!(IdentityHeaders::new("x-acme-").is_some());
-    }
-
-    proptest! {
-        #[test]
-        fn an_escaped_text_is_one_visible_value(one: String, two: String) {
-            prop_assert!(escaped(&one).bytes().all(|byte| byte.is_ascii_graphic() && byte != b','));
-            prop_assert_eq!(escaped(&one) == escaped(&two), one == two);
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@
 //!    comes before them is among the [`waiting`]. A
 //!    token that [`cache`] knows skips the reading and the signature check; [`confirmation`] asks for the
 //!    certificate that a token is bound to, and [`throttle`] stops those who send bad ones.
-//! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace.
+//! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace: that is the [`caller`].
 //! 7. [`policy`] decides; [`decision`] is what the sender learns, [`audit`] what the log learns.
 //!
 //! All of this is a functional core without a clock, a network or a host: it takes bytes and `now` and
@@ -31,6 +31,7 @@ pub mod algorithm;
 pub mod audit;
 pub mod base64url;
 pub mod cache;
+pub mod caller;
 pub mod claims;
 pub mod condition;
 pub mod config;

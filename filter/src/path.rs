@@ -18,6 +18,11 @@ impl CanonicalPath {
     /// Reads the part of `:path` before the `?`.
     #[must_use]
     pub fn parse(path: &[u8]) -> Option<Self> {
+        if is_canonical(path) {
+            return core::str::from_utf8(path)
+                .ok()
+                .map(|path| Self(path.into()));
+        }
         let decoded = normalise_escapes(path)?;
         let mut segments = Vec::new();
         let mut ends_with_slash = false;
@@ -64,6 +69,18 @@ pub fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
         .position(|byte| *byte == b'?')
         .unwrap_or(target.len());
     target.split_at(end)
+}
+
+/// Whether there is nothing to be done to a path, as with most. Escapes and segments that begin with a dot are
+/// for [`CanonicalPath::parse`] to look at.
+fn is_canonical(path: &[u8]) -> bool {
+    let mut after_slash = false;
+    path.first() == Some(&b'/')
+        && path.iter().all(|byte| {
+            let is_segment_of_its_own = after_slash && matches!(byte, b'/' | b'.');
+            after_slash = *byte == b'/';
+            (after_slash || is_plain(*byte)) && !is_segment_of_its_own
+        })
 }
 
 /// Resolves every escape that stands for a character which may stand there itself.
@@ -115,7 +132,8 @@ const fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-const fn upper_digit(value: u8) -> u8 {
+/// The hexadecimal digit for a value below 16.
+pub(crate) const fn upper_digit(value: u8) -> u8 {
     if value < 10 {
         b'0' + value
     } else {

@@ -103,9 +103,9 @@ impl Policy {
     /// Judges an operation of this namespace. `roles` are those of this namespace; without a valid
     /// credential there are none at all.
     #[must_use]
-    pub fn rule(&self, operation: &Operation, roles: Option<&BTreeSet<&Role>>) -> Ruling<'_> {
+    pub fn rule(&self, operation: &Operation, roles: Option<&[Role]>) -> Ruling<'_> {
         let has_one_of = |wanted: &BTreeSet<Role>| {
-            roles.is_some_and(|roles| wanted.iter().any(|role| roles.contains(role)))
+            roles.is_some_and(|roles| roles.iter().any(|role| wanted.contains(role)))
         };
         let denies = |rule: &&Rule<Deny>| match &rule.callers {
             Deny::Everybody => true,
@@ -209,9 +209,8 @@ mod tests {
             host: Host::parse(b"a").unwrap(),
             path: CanonicalPath::parse(path.as_bytes()).unwrap(),
         };
-        let roles = caller.map(roles);
-        let roles = roles.as_ref().map(|roles| roles.iter().collect());
-        match policy.rule(&operation, roles.as_ref()) {
+        let roles = caller.map(|names| roles(names).into_iter().collect::<Vec<_>>());
+        match policy.rule(&operation, roles.as_deref()) {
             Ruling::Allowed { rule, disclosure } => alloc::format!("{rule} {disclosure:?}"),
             Ruling::Denied { rule } => alloc::format!("{rule} denied"),
             Ruling::NoRule => "nothing".into(),

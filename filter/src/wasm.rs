@@ -35,6 +35,7 @@ use crate::signature::choice::{Choice, Engines};
 use crate::throttle::Throttle;
 use crate::waiting::Waiting;
 
+mod abi;
 mod board;
 mod connection;
 mod engine;
@@ -202,9 +203,8 @@ impl Context for Root {
         } else if body > SIZE_LIMIT {
             self.on_fetched(id, Fetched::TooLarge);
         } else {
-            let headers =
-                hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
-            let headers = Headers::new(headers);
+            let headers = abi::header_map(MapType::HttpCallResponseHeaders).and_then(Headers::read);
+            let headers = headers.unwrap_or_default();
             let status = headers.only(":status").and_then(|status| {
                 core::str::from_utf8(status)
                     .ok()

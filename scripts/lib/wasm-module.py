@@ -12,7 +12,7 @@ import sys
 
 IMPORTS = {"env", "wasi_snapshot_preview1"}
 CALLBACKS = {
-    "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure", "proxy_on_tick", "proxy_on_done",
+    "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure", "proxy_on_tick",
     "proxy_on_delete", "proxy_on_http_call_response", "proxy_on_request_headers", "proxy_on_request_trailers",
     "proxy_on_memory_allocate",
 }

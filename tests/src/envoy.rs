@@ -274,6 +274,7 @@ fn access_log_fields() -> Value {
     json!({
         "connection_id": format!("%FILTER_STATE({TLV_STATE}:FIELD:unique_id)%"),
         "downstream_spiffe_id": format!("%FILTER_STATE({TLV_STATE}:FIELD:spiffe_id)%"),
+        "allowed": "%FILTER_STATE(wasm.identity_filter.allow:PLAIN)%",
         "x_connection_id": "%REQ(X-CONNECTION-ID)%",
         "request_id": "%REQ(X-REQUEST-ID)%",
         "protocol": "%PROTOCOL%",

@@ -69,6 +69,8 @@ pub fn configuration(issuer: &Issuer) -> Value {
             ],
         },
         "headers": { "prefix": "x-identity-", "forward_token": false },
+        // So that every decision of a run can be looked up in one place.
+        "audit": { "log_allows": true },
         // Every bad token of a run comes from one loopback address.
         "limits": { "failures_per_source": 1_000_000, "failure_window_seconds": 1 },
     })

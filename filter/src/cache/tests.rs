@@ -4,6 +4,8 @@ use super::*;
 use crate::algorithm::Algorithm;
 use crate::config::Config;
 use crate::jwks::KeySet;
+use crate::namespace::Namespace;
+use crate::policy::Policy;
 use crate::signature::{Engine, PublicKey};
 use crate::time::UnixTime;
 use crate::token::Jws;
@@ -52,9 +54,16 @@ fn entry(padding: usize) -> Entry {
     let provider = config.providers.first().unwrap();
     let now = UnixTime::from_millis(1_000_000);
     let verified = verify::verify(provider, Some(&keys), &AlwaysValid, &jws, claims, now).unwrap();
+    let namespace = Namespace {
+        name: "n".into(),
+        grants: Vec::new(),
+        policy: Policy::default(),
+    };
+    let caller = Caller::new(provider, &namespace, &verified);
     Entry {
         provider: 0,
         verified: Rc::new(verified),
+        caller: Rc::new(caller),
     }
 }
 

@@ -21,7 +21,15 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) headers: Headers,
     #[serde(default)]
+    pub(super) audit: Audit,
+    #[serde(default)]
     pub(super) limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    pub(super) log_allows: bool,
 }
 
 #[derive(Debug, Deserialize)]

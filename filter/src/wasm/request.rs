@@ -1,4 +1,4 @@
-//! One request: read the header map once, decide, write the map once, record. A request whose key may
+//! One request: read the header map once, decide, write what is different, record. A request whose key may
 //! come soon waits, and is decided anew from its headers when the root wakes it.
 
 use super::std::time::SystemTime;
@@ -12,11 +12,11 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, LogLevel, MapType};
 
 use super::connection::Connection;
-use super::{Shared, log};
+use super::{Shared, abi, log};
 use crate::audit::excerpt;
 use crate::decision::{Denial, Reply};
 use crate::gate::{self, Outcome};
-use crate::headers::Headers;
+use crate::headers::{Change, Headers};
 use crate::time::UnixTime;
 
 /// One HTTP stream.
@@ -66,12 +66,9 @@ impl HttpContext for Request {
 
 /// Trailers become headers in many servers. `None`: a host call failed.
 fn strip_trailers(shared: &Shared) -> Option<()> {
-    let mut trailers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).ok()?);
-    if shared.config.headers.strip(&mut trailers) {
-        write(MapType::HttpRequestTrailers, &trailers)
-    } else {
-        Some(())
-    }
+    let mut trailers = read(MapType::HttpRequestTrailers)?;
+    let _any = shared.config.headers.strip(&mut trailers);
+    write(MapType::HttpRequestTrailers, &trailers)
 }
 
 /// What becomes of a request now.
@@ -91,9 +88,7 @@ fn decide_or_wait(shared: &Shared, stream: u32) -> Option<Verdict> {
             .on_wanted(wanted, shared.elapsed());
         if let Some(wait) = wait {
             // Stripped before it is paused: it may end here, and the gateway may log its headers.
-            if outcome.headers_changed {
-                write(MapType::HttpRequestHeaders, &outcome.headers)?;
-            }
+            write(MapType::HttpRequestHeaders, &outcome.headers)?;
             let joined = shared.waiting.borrow_mut().join(stream, wait);
             if joined.is_ok() {
                 shared.set_pace();
@@ -129,13 +124,13 @@ pub(super) fn wall_clock() -> Option<UnixTime> {
 }
 
 fn judge(shared: &Shared) -> Option<(Outcome, UnixTime)> {
-    let headers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?);
+    let headers = read(MapType::HttpRequestHeaders)?;
     let now = wall_clock()?;
     let context = gate::Context {
         now,
         decision_id: shared.ids.borrow_mut().next(now),
         connection_id: Connection.id(),
-        source: property(&["source", "address"]),
+        source: &|| property(&["source", "address"]),
         connection: &Connection,
         keyring: &shared.keyring.borrow(),
         engine: &shared.engines,
@@ -149,25 +144,41 @@ fn judge(shared: &Shared) -> Option<(Outcome, UnixTime)> {
 /// Records the decision and makes it so.
 fn conclude(shared: &Shared, outcome: &Outcome, now: UnixTime) -> Option<Verdict> {
     outcome.settle(&mut shared.throttle.borrow_mut(), now);
-    log(LogLevel::Warn, &outcome.record.line());
-    shared.memory.record();
-    if outcome.headers_changed {
-        write(MapType::HttpRequestHeaders, &outcome.headers)?;
+    if let Some(allowed) = &outcome.allowed {
+        hostcalls::set_property(vec![ALLOW_RECORD], Some(allowed.as_bytes())).ok()?;
     }
+    if let Some(record) = &outcome.record {
+        log(LogLevel::Warn, &record.line());
+    }
+    shared.memory.record();
+    write(MapType::HttpRequestHeaders, &outcome.headers)?;
     if outcome.target_changed {
         // Otherwise the request would go where the spelling that came leads.
         hostcalls::call_foreign_function("clear_route_cache", None).ok()?;
     }
     Some(match outcome.denial {
-        Some(denial) => {
-            Verdict::Deny(denial.reply(&outcome.record.decision_id, outcome.retry_after))
-        }
+        Some(denial) => Verdict::Deny(denial.reply(&outcome.decision_id, outcome.retry_after)),
         None => Verdict::Pass,
     })
 }
 
+fn read(map: MapType) -> Option<Headers> {
+    Headers::read(abi::header_map(map)?)
+}
+
+/// Writes what is different: the fewer headers, the less the gateway has to do.
 fn write(map: MapType, headers: &Headers) -> Option<()> {
-    hostcalls::set_map_bytes(map, headers.iter().collect()).ok()
+    let Some(mut changes) = headers.changes() else {
+        return hostcalls::set_map_bytes(map, headers.iter().collect()).ok();
+    };
+    changes.try_for_each(|change| {
+        match change {
+            Change::Removed(name) => hostcalls::remove_map_value(map, name),
+            Change::Replaced(name, value) => hostcalls::set_map_value_bytes(map, name, Some(value)),
+            Change::Added(name, value) => hostcalls::add_map_value_bytes(map, name, value),
+        }
+        .ok()
+    })
 }
 
 fn answer(reply: &Reply) -> Action {
@@ -196,3 +207,6 @@ pub(super) fn property(path: &[&str]) -> Option<String> {
     let value = hostcalls::get_property(path.to_vec()).ok().flatten()?;
     (!value.is_empty()).then(|| excerpt(&value))
 }
+
+/// Where the access log finds the record of a request that was let in; Envoy puts `wasm.` before it.
+const ALLOW_RECORD: &str = "identity_filter.allow";

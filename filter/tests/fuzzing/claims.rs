@@ -29,8 +29,7 @@ pub(crate) fn check(data: &[u8]) {
         ],
         &Credulous,
     );
-    let record: Value =
-        serde_json::from_str(&outcome.record.line()).expect("a record is one JSON object");
+    let record: Value = serde_json::from_str(&outcome.line()).expect("a record is one JSON object");
     if outcome.denial.is_some() {
         assert_eq!(record["subject"], Value::Null);
         return;

@@ -113,7 +113,7 @@ impl Gateway {
             decision_id: "d-1".into(),
             connection_id: Some("c-1".into()),
             // Without a source nobody is throttled, so no input changes what becomes of the next.
-            source: None,
+            source: &|| None,
             connection: &Shown,
             keyring: &self.keyring,
             engine,

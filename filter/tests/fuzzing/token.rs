@@ -49,7 +49,7 @@ fn request(token: &[u8]) -> Outcome {
 /// The reason tells all that is recorded of a token that is refused.
 fn record_but_reason(outcome: &Outcome) -> Value {
     let mut record: Value =
-        serde_json::from_str(&outcome.record.line()).expect("a record is one JSON object");
+        serde_json::from_str(&outcome.line()).expect("a record is one JSON object");
     for member in ["reason", "status"] {
         record[member].take();
     }

@@ -240,7 +240,7 @@ fn the_record_says_whether_the_token_was_bound() {
     let mut run = Run::new(&json!({}));
     let mut certificate_bound = |token: &str, shown| {
         let request = Request::new("GET", "a.test", "/").bearer(token);
-        let line = run.send(request, shown).record.line();
+        let line = run.send(request, shown).line();
         let record: Value = serde_json::from_str(&line).unwrap();
         (
             record["certificate_bound"].clone(),

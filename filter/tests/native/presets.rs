@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::documents::{plugin_config, presets};
 use crate::issuer::{EC, RSA, Signer};
 use crate::load_balancers;
-use crate::request::{NOW, Request};
+use crate::request::{NOW, Request, forwarded};
 
 use Denial::{
     AudienceMismatch, ClaimMismatch, GroupsOverage, IssuerUnknown, RuleMissing,
@@ -449,7 +449,7 @@ fn tokens_of_each_shape_are_judged_as_on_the_page() {
         let good = request(shape.preset, &token(&json!({}))).decide(&config);
         assert_eq!(good.denial, None, "{}", shape.preset);
         assert_eq!(
-            good.record.workload.as_deref(),
+            forwarded(&good, "x-identity-workload").as_deref(),
             Some(shape.workload),
             "{}",
             shape.preset

@@ -105,11 +105,12 @@ impl Worker {
         keyring: &Keyring,
         engine: &dyn Engine,
     ) -> Outcome {
+        let source = self.source;
         let context = Context {
             now: self.now,
             decision_id: "d-1".into(),
             connection_id: Some("c-1".into()),
-            source: Some(self.source.into()),
+            source: &|| Some(source.into()),
             connection: &self.connection,
             keyring,
             engine,

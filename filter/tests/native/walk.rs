@@ -308,9 +308,10 @@ fn the_token_goes_on_only_where_that_is_wanted() {
 #[test]
 fn the_record_tells_who_what_and_why_and_never_the_token() {
     let token = token(&json!({"roles": ["reader"]}));
-    let outcome = get("/orders/7?secret=1").bearer(&token).decide(&config());
-    let line = outcome.record.line();
-    let record: Value = serde_json::from_str(&line).unwrap();
+    let mut config = config();
+    config.logs_allows = true;
+    let outcome = get("/orders/7?secret=1").bearer(&token).decide(&config);
+    let record: Value = serde_json::from_str(&outcome.record.unwrap().line()).unwrap();
     let want = json!({
         "type": "audit", "time": "2027-01-15T08:00:00.123Z", "decision": "allow", "decision_id": "d-1",
         "connection_id": "c-1", "request_id": "r-1", "source": "192.0.2.1:5", "provider": "okta",
@@ -319,6 +320,10 @@ fn the_record_tells_who_what_and_why_and_never_the_token() {
         "rule": "read", "method": "GET", "host": "api.test", "path": "/orders/7", "status": null, "reason": null
     });
     assert_eq!(record, want);
+    let allowed: Value = serde_json::from_str(&outcome.allowed.unwrap()).unwrap();
+    for (name, value) in allowed.as_object().unwrap() {
+        assert_eq!(*value, want[name], "{name}");
+    }
 
     let signature = token.rsplit_once('.').unwrap().1;
     let forged = Signer::es256("rsa").token(&json!({"iss": "https://id.test", "sub": "root"}));
@@ -326,14 +331,33 @@ fn the_record_tells_who_what_and_why_and_never_the_token() {
         get("/orders/secrets/x?secret=1").bearer(&token),
         get("/orders/7").bearer(&forged),
     ] {
-        let outcome = request.decide(&config());
-        let line = outcome.record.line();
+        let outcome = request.decide(&config);
+        assert_eq!(outcome.allowed, None);
+        let line = outcome.record.unwrap().line();
         let record: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(record["decision"], "deny");
         assert_eq!(record["status"], outcome.denial.unwrap().status());
         assert!(
             !line.contains(signature) && !line.contains("secret=") && !line.contains("root"),
             "{line}"
+        );
+    }
+}
+
+#[test]
+fn what_is_let_in_is_recorded_for_the_access_log_and_logged_only_where_that_is_wanted() {
+    let (token, mut config) = (token(&json!({"roles": ["reader"]})), config());
+    for logs_allows in [false, true] {
+        config.logs_allows = logs_allows;
+        let outcome = get("/orders/7").bearer(&token).decide(&config);
+        assert_eq!(
+            (outcome.record.is_some(), outcome.allowed.is_some()),
+            (logs_allows, true)
+        );
+        let outcome = get("/orders/7").decide(&config);
+        assert_eq!(
+            (outcome.record.is_some(), outcome.allowed.is_some()),
+            (true, false)
         );
     }
 }

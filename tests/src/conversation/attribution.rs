@@ -146,6 +146,23 @@ async fn audit_record(mesh: &Mesh) -> Result<String, Mismatch> {
         &record["request_id"],
         mirror.value("x-request-id")?,
     )?;
+    let gateway = logged_by_gateway(mesh, mirror.value("x-connection-id")?).await?;
+    let in_access_log = gateway["allowed"].as_str().unwrap_or_default();
+    let in_access_log: Value = serde_json::from_str(in_access_log).unwrap_or_default();
+    for member in [
+        "decision_id",
+        "subject",
+        "workload",
+        "roles",
+        "grants",
+        "rule",
+    ] {
+        expect(
+            &format!("the {member} in the gateway's access log"),
+            &in_access_log[member],
+            &record[member],
+        )?;
+    }
     let parts: Vec<&str> = token.split('.').collect();
     for record in mesh.audit() {
         let text = record.to_string();

@@ -94,6 +94,7 @@ async fn measure(
         let mut configuration = e2e::plugin::configuration(issuer);
         configuration["providers"][0]["jwks"] = json!({ "inline": keys });
         configuration["limits"]["cached_tokens"] = json!(tokens);
+        configuration["audit"] = json!({});
         vec![identity_filter(module, &configuration)]
     };
     let (module, deaf) = (tools::filter()?, without_the_hosts_check(folder)?);
