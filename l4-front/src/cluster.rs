@@ -23,6 +23,7 @@ use self::plan::{Pick, Visit};
 use self::queue::Refused;
 use self::roster::Roster;
 use crate::balancer;
+use crate::discovery::Discovery;
 use crate::health::check::HealthCheck;
 use crate::health::watch::watch;
 use crate::tcp::Dialling;
@@ -99,6 +100,8 @@ pub(crate) struct Cluster {
     /// Endpoints tried for one downstream connection; at least 1.
     pub(crate) connect_attempts: usize,
     pub(crate) health_check: Option<Arc<HealthCheck>>,
+    /// `None`: the endpoints are those of the configuration.
+    pub(crate) discovery: Option<Discovery>,
 }
 
 /// Why there is no endpoint for a connection.
@@ -137,16 +140,25 @@ impl Cluster {
     }
 }
 
-/// What a cluster does beside its connections: it ends ejections and checks its endpoints. Never
-/// returns; dropped, it takes all checks with it.
+/// What a cluster does beside its connections: it finds its endpoints, checks them, and ends
+/// ejections. Never returns; dropped, it takes everything with it.
 pub(crate) async fn keep(cluster: Arc<Cluster>) {
+    let discover = async {
+        if let Some(discovery) = &cluster.discovery {
+            discovery.run(&cluster.name, &cluster.roster).await;
+        }
+    };
+    tokio::join!(discover, watch_over(&cluster));
+}
+
+async fn watch_over(cluster: &Arc<Cluster>) {
     let mut checks = JoinSet::new();
     loop {
         let due = cluster.roster.review();
         while checks.try_join_next().is_some() {}
         if let Some(check) = &cluster.health_check {
             for endpoint in cluster.roster.unwatched() {
-                checks.spawn(watch(Arc::clone(&cluster), Arc::clone(check), endpoint));
+                checks.spawn(watch(Arc::clone(cluster), Arc::clone(check), endpoint));
             }
         }
         cluster.roster.changed_or(due).await;

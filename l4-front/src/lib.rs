@@ -10,8 +10,8 @@
 //! Where a route passes TLS through, the ClientHello is only read (`client_hello`) and everything
 //! goes on as it came (`relay::pass_through`, `pipe`).
 //!
-//! Beside the connections each cluster checks its endpoints (`health`) and leaves out those that
-//! fail (`cluster`).
+//! Beside the connections each cluster finds its endpoints (`discovery`), checks them (`health`) and
+//! leaves out those that fail (`cluster`).
 //!
 //! Pure, without sockets and clocks: `balancer`, `buffer`, `client_hello`, `proxy_protocol`,
 //! `route`, `tls`.
@@ -27,6 +27,7 @@ mod clock;
 mod cluster;
 mod config;
 mod connection;
+mod discovery;
 mod drain;
 mod health;
 mod jitter;

@@ -20,6 +20,7 @@ pub mod issuer;
 pub mod key_server;
 pub mod log;
 pub mod mesh;
+pub mod name_server;
 pub mod pattern;
 pub mod pki;
 pub mod plain_gateway;

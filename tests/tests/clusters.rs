@@ -16,10 +16,15 @@ use e2e::{
     front::Front,
     haproxy::HaProxy,
     http::{Ask, Exchange},
+    name_server::{Behaviour, NameServer},
     pki::{Authority, GATEWAY, Pki},
     pod::{HealthPort, Pod},
     ports,
     run_folder::RunFolder,
+};
+use hickory_proto::{
+    op::ResponseCode,
+    rr::{Name, RData, Record, rdata::SRV},
 };
 use serde_json::Value;
 use tokio::{
@@ -269,6 +274,119 @@ async fn one_downstream_stays_with_one_endpoint_by_hash() {
     assert!(all.len() > 1, "not all downstreams go to one endpoint");
 }
 
+#[tokio::test]
+async fn endpoints_follow_the_name_and_drain_when_they_leave_it() {
+    let stage = Stage::prepare();
+    let port = ports::free().unwrap().port();
+    let address = |last| SocketAddr::from(([127, 0, 5, last], port));
+    let (old, new) = (address(1), address(2));
+    let old_pod = Pod::start_at(old, &stage.pki).await.unwrap();
+    let new_pod = Pod::start_at(new, &stage.pki).await.unwrap();
+    let names = NameServer::start(addresses(&[old], 1)).await.unwrap();
+    let dns = format!("name: gateway.test, port: {port}, timeout_seconds: 1");
+    let stage = stage.discover(&names, &dns).await;
+    stage.is(old, "healthy").await;
+    let (mut open, _port) = greeted(&stage.dialer()).await.unwrap();
+    names.answer(addresses(&[new], 3600));
+    stage.is(new, "healthy").await;
+    assert_eq!(stage.state(old).await, "draining");
+    stage.visits(6).await;
+    assert_eq!(old_pod.seen().connections.len(), 1, "no new connections");
+    assert_eq!(new_pod.seen().connections.len(), 6);
+    let mut echo = [0; 5];
+    open.read_exact(&mut echo).await.unwrap();
+    assert_eq!(&echo, b"hello", "the old connection lives on");
+    drop(open);
+    stage.is(old, "unknown").await;
+    // The bound counts, not the hour of the last answer.
+    names.answer(addresses(&[old, new], 1));
+    stage.is(old, "healthy").await;
+}
+
+#[tokio::test]
+async fn the_last_good_answer_stays_while_there_is_none() {
+    let stage = Stage::prepare();
+    let pod = Pod::start(&stage.pki).await.unwrap();
+    let (good, port) = (addresses(&[pod.address()], 1), pod.address().port());
+    let names = NameServer::start(good.clone()).await.unwrap();
+    let dns = format!("name: gateway.test, port: {port}, timeout_seconds: 1");
+    let stage = stage.discover(&names, &dns).await;
+    stage.is(pod.address(), "healthy").await;
+    let troubles = [
+        ("empty", Behaviour::Records(Vec::new())),
+        ("SERVFAIL", Behaviour::Code(ResponseCode::ServFail)),
+        ("NXDOMAIN", Behaviour::Code(ResponseCode::NXDomain)),
+        ("silence", Behaviour::Silence),
+    ];
+    for (name, trouble) in troubles {
+        names.answer(trouble);
+        let before = stage.resolutions("failed").await;
+        eventually(name, LIMIT, async || {
+            (stage.resolutions("failed").await > before).then_some(())
+        })
+        .await
+        .unwrap();
+        stage.visits(2).await;
+        names.answer(good.clone());
+        let before = stage.resolutions("resolved").await;
+        eventually("an answer", LIMIT, async || {
+            (stage.resolutions("resolved").await > before).then_some(())
+        })
+        .await
+        .unwrap();
+    }
+    drop(names);
+    let before = stage.resolutions("failed").await;
+    eventually("a server that is gone", LIMIT, async || {
+        (stage.resolutions("failed").await > before).then_some(())
+    })
+    .await
+    .unwrap();
+    stage.visits(2).await;
+}
+
+#[tokio::test]
+async fn services_bring_their_ports_weights_and_priorities() {
+    let stage = Stage::prepare();
+    let mut pods = Vec::new();
+    for _pod in 0..3 {
+        pods.push(Pod::start(&stage.pki).await.unwrap());
+    }
+    let host = Name::from_ascii("pods.test.").unwrap();
+    let service = |pod: &Pod, priority, weight| {
+        let srv = SRV::new(priority, weight, pod.address().port(), host.clone());
+        Record::from_rdata(
+            Name::from_ascii("_gw._tcp.test.").unwrap(),
+            1,
+            RData::SRV(srv),
+        )
+    };
+    let host_record = Record::from_rdata(host.clone(), 1, RData::A(Ipv4Addr::LOCALHOST.into()));
+    let records = vec![
+        service(&pods[0], 10, 3),
+        service(&pods[1], 10, 1),
+        service(&pods[2], 20, 1),
+        host_record.clone(),
+    ];
+    let names = NameServer::start(Behaviour::Records(records))
+        .await
+        .unwrap();
+    let stage = stage
+        .discover(&names, "name: _gw._tcp.test, records: srv")
+        .await;
+    stage.is(pods[2].address(), "healthy").await;
+    stage.visits(8).await;
+    let counts: Vec<usize> = pods
+        .iter()
+        .map(|pod| pod.seen().connections.len())
+        .collect();
+    assert_eq!(counts, [6, 2, 0]);
+    let records = vec![service(&pods[2], 20, 1), host_record];
+    names.answer(Behaviour::Records(records));
+    stage.is(pods[0].address(), "unknown").await;
+    assert_eq!(stage.visit().await, Some(pods[2].address().port()));
+}
+
 /// A front before pods.
 struct Stage<F = Front> {
     front: F,
@@ -294,6 +412,17 @@ impl Stage<()> {
             .await
             .unwrap_or_else(|error| panic!("{}", error.chain()));
         Stage { front, pki, folder }
+    }
+}
+
+impl Stage<()> {
+    /// With endpoints from this name server, asked for at least once a second.
+    async fn discover(self, names: &NameServer, dns: &str) -> Stage {
+        let bounds = "min_ttl_seconds: 1, max_ttl_seconds: 2";
+        let server = names.address();
+        let dns = format!("  dns: {{ {dns}, name_servers: [\"{server}\"], {bounds} }}\n");
+        self.open(&[], |config| config.replace("  endpoints:\n", &dns))
+            .await
     }
 }
 
@@ -343,6 +472,12 @@ impl Stage {
         endpoints.into_iter().find(|one| one["address"] == address)
     }
 
+    /// How many resolutions ended so.
+    async fn resolutions(&self, result: &str) -> u64 {
+        let page = self.page("/endpoints").await.json();
+        page["clusters"][0]["dns"][result].as_u64().unwrap()
+    }
+
     async fn state(&self, address: SocketAddr) -> String {
         let endpoint = self.endpoint(address).await.unwrap_or_default();
         endpoint["state"].as_str().unwrap_or("unknown").to_owned()
@@ -366,6 +501,16 @@ impl Stage {
         .await
         .unwrap()
     }
+}
+
+/// A record for each address, with this time to live.
+fn addresses(addresses: &[SocketAddr], ttl: u32) -> Behaviour {
+    let name = Name::from_ascii("gateway.test.").unwrap();
+    let record = |address: &SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => Record::from_rdata(name.clone(), ttl, RData::A(ip.into())),
+        IpAddr::V6(ip) => Record::from_rdata(name.clone(), ttl, RData::AAAA(ip.into())),
+    };
+    Behaviour::Records(addresses.iter().map(record).collect())
 }
 
 /// The configuration with more keys of the cluster.

@@ -29,8 +29,14 @@ struct Filler {
 impl Maglev {
     pub(super) fn new(seats: &[Seat]) -> Self {
         const FREE: u32 = u32::MAX;
-        let mut fillers: Vec<Filler> = seats.iter().map(Filler::of).collect();
-        let Some(price) = fillers.iter().map(|filler| filler.weight).max() else {
+        // In the order of what they are known by: not every front lists them alike.
+        let mut known: Vec<(u32, &Seat)> = (0..).zip(seats).collect();
+        known.sort_by(|(_, one), (_, other)| one.id.cmp(&other.id));
+        let mut fillers: Vec<(u32, Filler)> = known
+            .into_iter()
+            .map(|(place, seat)| (place, Filler::of(seat)))
+            .collect();
+        let Some(price) = fillers.iter().map(|(_, filler)| filler.weight).max() else {
             return Self {
                 entries: Vec::new(),
             };
@@ -38,7 +44,7 @@ impl Maglev {
         let mut entries = vec![FREE; usize::try_from(SIZE).unwrap_or_default()];
         let mut free = entries.len();
         while free > 0 {
-            for (place, filler) in (0_u32..).zip(&mut fillers) {
+            for (place, filler) in &mut fillers {
                 filler.credit += filler.weight;
                 if filler.credit < price || free == 0 {
                     continue;
@@ -50,7 +56,7 @@ impl Maglev {
                     .and_then(|index| entries.get_mut(index))
                 {
                     if *entry == FREE {
-                        *entry = place;
+                        *entry = *place;
                         free -= 1;
                         break;
                     }

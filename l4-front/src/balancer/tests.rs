@@ -244,6 +244,18 @@ proptest! {
         check_shares(&shares, &weights, 2)?;
     }
 
+    #[test]
+    fn fronts_agree_whatever_the_order_of_their_endpoints(
+        ids in Just((0..9).collect::<Vec<usize>>()).prop_shuffle()
+    ) {
+        let sorted: Vec<usize> = (0..9).collect();
+        let weights: Vec<u16> = (1..10).collect();
+        let shuffled: Vec<u16> = ids.iter().map(|id| weights[*id]).collect();
+        let one = Maglev::new(&seats(&sorted, &weights));
+        let other = Maglev::new(&seats(&ids, &shuffled));
+        prop_assert!(one.from(0).eq(other.from(0).map(|place| ids[place])));
+    }
+
     /// What was at the endpoint that left must move; hardly anything else may.
     #[test]
     fn keys_of_other_endpoints_stay_when_one_leaves(count in 2_usize..24, gone: prop::sample::Index) {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -87,6 +88,23 @@ impl Collector for ClusterMetrics {
             "upstream_connect_attempts",
             "Attempts to connect to an endpoint, by result",
             attempts.iter().map(|(labels, count)| (labels, *count)),
+        )?;
+        let resolutions: Vec<_> = clusters
+            .iter()
+            .filter_map(|(labels, cluster)| Some((labels, cluster.discovery.as_ref()?)))
+            .flat_map(|(labels, discovery)| {
+                let counts = &discovery.counts;
+                [("resolved", &counts.resolved), ("failed", &counts.failed)]
+                    .map(|(result, count)| (with(labels, "result", result), count))
+            })
+            .collect();
+        counter(
+            &mut encoder,
+            "dns_resolutions",
+            "How often the name of a cluster was asked for, by result",
+            resolutions
+                .iter()
+                .map(|(labels, count)| (labels, count.load(Ordering::Relaxed))),
         )?;
         let panic = |cluster: &Cluster| u64::from(cluster.roster.is_in_panic());
         gauge(

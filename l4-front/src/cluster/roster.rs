@@ -26,6 +26,9 @@ use super::queue::{Queue, QueueLimits};
 use crate::balancer::Policy;
 use crate::health::{Health, Thresholds, Verdict};
 
+/// Endpoints of one cluster: a pick may look at each of them.
+pub(crate) const MOST_ENDPOINTS: usize = 1000;
+
 /// Server names for which an endpoint's sessions are kept. The names are the downstreams' choice.
 const SESSION_NAMES: usize = 64;
 
@@ -163,6 +166,10 @@ impl Roster {
     /// who is named no more gets no new connections and drains.
     pub(crate) fn update(&self, targets: Vec<Target>) {
         let mut members = self.members();
+        let same = members.in_service.iter().map(|member| &member.target);
+        if same.eq(&targets) {
+            return;
+        }
         let is_first = members.in_service.is_empty() && members.leaving.is_empty();
         let mut before: HashMap<EndpointAddr, Member> = members
             .in_service

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
@@ -14,7 +15,16 @@ struct ClusterStatus<'a> {
     /// True while health is not believed because too few endpoints are usable.
     panic: bool,
     queue_length: usize,
+    /// `null`: the endpoints are those of the configuration.
+    dns: Option<DnsStatus<'a>>,
     endpoints: Vec<EndpointStatus>,
+}
+
+#[derive(Serialize)]
+struct DnsStatus<'a> {
+    name: &'a str,
+    resolved: u64,
+    failed: u64,
 }
 
 #[derive(Serialize)]
@@ -49,6 +59,11 @@ impl<'a> ClusterStatus<'a> {
             name: &cluster.name,
             panic: cluster.roster.is_in_panic(),
             queue_length: cluster.roster.queue().length(),
+            dns: cluster.discovery.as_ref().map(|discovery| DnsStatus {
+                name: &discovery.name,
+                resolved: discovery.counts.resolved.load(Ordering::Relaxed),
+                failed: discovery.counts.failed.load(Ordering::Relaxed),
+            }),
             endpoints: reports.into_iter().map(EndpointStatus::from).collect(),
         }
     }

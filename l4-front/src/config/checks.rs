@@ -40,12 +40,3 @@ pub(super) fn once(seen: &mut HashSet<String>, at: &str, value: &str) -> Result<
         })
     }
 }
-
-/// A value that this version cannot honour; `found` is how it stands in the document.
-pub(super) fn unsupported(at: &str, found: &str, allowed: &'static str) -> ConfigError {
-    ConfigError::Unsupported {
-        at: at.to_owned(),
-        found: found.to_owned(),
-        allowed,
-    }
-}

@@ -1,5 +1,6 @@
 //! Checks of one entry of `clusters`.
 
+mod dns;
 mod endpoints;
 mod health_check;
 mod rules;
@@ -10,11 +11,12 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 
 use self::health_check::Surroundings;
-use super::checks::{bounded, seconds, unsupported};
+use super::checks::{bounded, seconds};
 use super::document::{self, Balance, CertificateFiles};
 use super::{ConfigError, files, tcp};
 use crate::cluster::roster::Roster;
 use crate::cluster::{Cluster, HashKey, ProxyProtocol, ServerNamePolicy, UpstreamTls};
+use crate::discovery::Discovery;
 use crate::tls::upstream;
 
 /// Checks one cluster; `at` is its path in the document.
@@ -23,14 +25,8 @@ pub(super) fn validate(
     cluster: document::Cluster,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Cluster, ConfigError> {
-    if cluster.dns.is_some() {
-        return Err(unsupported(
-            &format!("{at}.dns"),
-            "discovery by DNS",
-            "endpoints",
-        ));
-    }
     let targets = endpoints::validate(at, &cluster)?;
+    let discovery = validate_dns(at, &cluster)?;
     let rules = rules::validate(at, &cluster)?;
     let hash_key = validate_hash_key(&format!("{at}.hash"), &cluster)?;
     let tls = cluster
@@ -61,6 +57,7 @@ pub(super) fn validate(
         hash_key,
         proxy_protocol,
         health_check,
+        discovery,
         tls,
         dialling: tcp::validate_dialling(&format!("{at}.tcp"), &cluster.tcp)?,
         connect_timeout: seconds(
@@ -75,6 +72,20 @@ pub(super) fn validate(
         )?,
         name: cluster.name,
     })
+}
+
+fn validate_dns(at: &str, cluster: &document::Cluster) -> Result<Option<Discovery>, ConfigError> {
+    let Some(dns) = &cluster.dns else {
+        return Ok(None);
+    };
+    if cluster.prefer_locality.is_some() {
+        return Err(ConfigError::Unsupported {
+            at: format!("{at}.prefer_locality"),
+            found: "a locality beside dns, whose records hold none,".to_owned(),
+            allowed: "leaving it out",
+        });
+    }
+    dns::validate(&format!("{at}.dns"), dns).map(Some)
 }
 
 fn validate_hash_key(at: &str, cluster: &document::Cluster) -> Result<HashKey, ConfigError> {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub(super) use self::cluster::{
-    Balance, CheckKind, Cluster, ClusterTls, Ejection, HashKey, HealthCheck, ProxyProtocol,
+    Balance, CheckKind, Cluster, ClusterTls, Dns, Ejection, HashKey, HealthCheck, ProxyProtocol,
+    Records,
 };
 pub(super) use self::tcp::{ClusterTcp, ConnectionTcp, ListenerTcp};
 

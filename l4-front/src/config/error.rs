@@ -85,6 +85,15 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// No name server can be asked.
+    #[error("{at}: missing, and the system's (/etc/resolv.conf) cannot be used")]
+    NameServers {
+        /// Path in the document.
+        at: String,
+        /// Why not.
+        #[source]
+        source: hickory_resolver::net::NetError,
+    },
     /// Key or certificate that the TLS library refuses.
     #[error("{at}: {} is refused", .path.display())]
     Tls {

@@ -3,25 +3,38 @@
 use std::collections::HashSet;
 
 use crate::cluster::plan::Rank;
-use crate::cluster::roster::Target;
+use crate::cluster::roster::{MOST_ENDPOINTS, Target};
 use crate::config::ConfigError;
 use crate::config::checks::{bounded, once};
 use crate::config::document;
 
-/// Endpoints of one cluster. A pick may look at each of them.
-pub(super) const MOST: usize = 1000;
-
 pub(super) fn validate(at: &str, cluster: &document::Cluster) -> Result<Vec<Target>, ConfigError> {
     let at = format!("{at}.endpoints");
-    let endpoints = cluster.endpoints.as_deref().unwrap_or_default();
+    let endpoints = match (&cluster.endpoints, &cluster.dns) {
+        (None, Some(_)) => return Ok(Vec::new()),
+        (Some(endpoints), None) => endpoints,
+        (Some(_), Some(_)) => {
+            return Err(ConfigError::Unsupported {
+                at,
+                found: "endpoints beside dns".to_owned(),
+                allowed: "one of the two",
+            });
+        }
+        (None, None) => {
+            return Err(ConfigError::Missing {
+                at,
+                needed: "endpoints or dns",
+            });
+        }
+    };
     if endpoints.is_empty() {
         return Err(ConfigError::Empty { at });
     }
-    if endpoints.len() > MOST {
+    if endpoints.len() > MOST_ENDPOINTS {
         return Err(ConfigError::TooMany {
             at,
             got: endpoints.len(),
-            most: MOST,
+            most: MOST_ENDPOINTS,
         });
     }
     let mut seen = HashSet::new();

@@ -12,7 +12,7 @@ use super::tcp::ClusterTcp;
 pub(in crate::config) struct Cluster {
     pub(in crate::config) name: String,
     pub(in crate::config) endpoints: Option<Vec<Endpoint>>,
-    pub(in crate::config) dns: Option<serde_yaml_ng::Value>,
+    pub(in crate::config) dns: Option<Dns>,
     #[serde(default)]
     pub(in crate::config) balance: Balance,
     /// With `balance: maglev` only. Default: `client_address`.
@@ -231,4 +231,51 @@ pub(in crate::config) enum CheckKind {
     Http,
     Tcp,
     Tls,
+}
+
+/// Where endpoints are found by name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Dns {
+    pub(in crate::config) name: String,
+    #[serde(default)]
+    pub(in crate::config) records: Records,
+    /// Of all endpoints; not with `records: srv`, which say it themselves.
+    pub(in crate::config) port: Option<u64>,
+    /// Default: those of the system.
+    pub(in crate::config) name_servers: Option<Vec<SocketAddr>>,
+    /// 1 to 3600 s, default 5.
+    #[serde(default = "Dns::default_min_ttl_seconds")]
+    pub(in crate::config) min_ttl_seconds: u64,
+    /// `min_ttl_seconds` to 86400 s, default 300.
+    #[serde(default = "Dns::default_max_ttl_seconds")]
+    pub(in crate::config) max_ttl_seconds: u64,
+    /// For one resolution; 1 to 60 s, default 5.
+    #[serde(default = "Dns::default_timeout_seconds")]
+    pub(in crate::config) timeout_seconds: u64,
+}
+
+impl Dns {
+    const fn default_min_ttl_seconds() -> u64 {
+        5
+    }
+
+    const fn default_max_ttl_seconds() -> u64 {
+        300
+    }
+
+    const fn default_timeout_seconds() -> u64 {
+        5
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Records {
+    /// A and AAAA.
+    #[default]
+    Addresses,
+    Ipv4,
+    Ipv6,
+    Srv,
 }
