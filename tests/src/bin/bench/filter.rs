@@ -25,6 +25,7 @@ use crate::{
     cpu::{start_on_first, time_of},
     figures::{Series, print, progress},
     memory,
+    plot::{self, Row},
 };
 
 /// How much is done.
@@ -39,6 +40,9 @@ pub(crate) struct Plan {
     /// One JSON object instead of the tables; its ratios are those of RS256.
     #[arg(long)]
     json: bool,
+    /// Writes the figures above the plain route as bars, too.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 const HOST: &str = "pay.example.com";
@@ -72,6 +76,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), HarnessError> {
         .await?
         .json();
     let figures = measure(plan, &issuer, &keys, &folder).await?;
+    if let Some(path) = &plan.plot {
+        figures.plot(path)?;
+    }
     progress("memory of a worker's VM: ten providers, a full cache");
     let vm_bytes = memory::of_a_full_worker(&issuer, &keys, &folder).await?;
     let module_bytes = read(&tools::filter()?)?.len();
@@ -144,6 +151,28 @@ impl Figures {
         let of = |number: usize| &self.series[number][algorithm];
         let plain = of(PLAIN);
         of(subject).above(plain).against(&of(peer).above(plain))
+    }
+
+    fn plot(&self, path: &Path) -> Result<(), HarnessError> {
+        let above = |subject: &[Series; 2]| {
+            let plain = &self.series[PLAIN];
+            let pairs = subject.iter().zip(plain);
+            pairs.map(|(of, plain)| of.above(plain).median()).collect()
+        };
+        let subjects = self.names.iter().zip(&self.series).skip(PLAIN + 1);
+        let rows: Vec<Row> = subjects
+            .map(|(name, series)| Row {
+                name: (*name).to_owned(),
+                values: above(series),
+            })
+            .collect();
+        plot::bars(
+            "What a request costs above the plain route",
+            "CPU µs per request (logarithmic)",
+            &ALGORITHMS,
+            &rows,
+            path,
+        )
     }
 }
 

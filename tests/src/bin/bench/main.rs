@@ -11,6 +11,7 @@ mod front;
 mod load;
 mod memory;
 mod peer;
+mod plot;
 mod sink;
 
 use std::process::ExitCode;
