@@ -30,6 +30,7 @@ mod grant;
 mod limits;
 mod preset;
 mod provider;
+mod read;
 mod reliance;
 mod rule;
 mod schedule;
@@ -37,6 +38,8 @@ mod wire;
 
 pub use error::{ConfigError, Problem};
 pub use limits::Limits;
+
+use read::{Place, Read as _};
 
 /// Everything that decisions depend on, besides the keys and the clock.
 #[derive(Debug)]
@@ -181,13 +184,7 @@ impl Config {
         })?;
         let members =
             json::parse_object(document).map_err(|_refused| problem("", Problem::NotStrict))?;
-        let document: wire::Document = serde_path_to_error::deserialize(Value::Object(members))
-            .map_err(|error| ConfigError {
-                at: error.path().to_string(),
-                problem: Problem::Field {
-                    detail: error.inner().to_string(),
-                },
-            })?;
+        let document = wire::Document::read(Value::Object(members), &Place::Document)?;
         Self::build(document)
     }
 

@@ -27,7 +27,7 @@ pub enum Problem {
         /// Why that is wrong.
         why: &'static str,
     },
-    /// A field that serde refuses: unknown, missing, or of another type.
+    /// A field that is unknown, missing, or of another type.
     #[error("{detail}")]
     Field {
         /// Its message, which names the fields or values that are allowed.
@@ -137,7 +137,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !matches!(self.at.as_str(), "" | ".") {
+        if !self.at.is_empty() {
             write!(f, "{}: ", self.at)?;
         }
         write!(f, "{}", self.problem)
