@@ -28,6 +28,7 @@ pub struct AllowRecord<'a> {
     pub identity: Option<&'a str>,
     pub grants: Option<&'a [String]>,
     pub rule: Option<&'a str>,
+    pub shadow: Option<&'a Shadow>,
 }
 
 impl AllowRecord<'_> {
@@ -36,6 +37,17 @@ impl AllowRecord<'_> {
     pub fn line(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// What would be decided if every rule were enforced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shadow {
+    /// `allow` or `deny`.
+    pub decision: &'static str,
+    /// The rule that would decide.
+    pub rule: Option<String>,
+    /// Why, on a denial.
+    pub reason: Option<Denial>,
 }
 
 /// The record. A fact that is not known is `null`.
@@ -79,6 +91,8 @@ pub struct AuditRecord {
     pub host: Option<String>,
     /// Canonical, or as it came where it has no canonical form; without the query.
     pub path: Option<String>,
+    /// Where rules in shadow mode would decide otherwise: what they would.
+    pub shadow: Option<Shadow>,
     /// What the sender got, on a denial.
     pub status: Option<u16>,
     /// Why, on a denial.

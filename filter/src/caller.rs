@@ -1,7 +1,7 @@
 //! An authenticated caller as one namespace sees it: who it is there, and which roles it has.
 //!
-//! All of it follows from the verified claims and the configuration, so it is remembered with the
-//! token.
+//! All of it follows from the verified claims, the configuration and, where that asks for it, the client
+//! certificate, so it is remembered with the token.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -26,6 +26,8 @@ pub struct Caller {
     pub roles: Vec<Role>,
     /// Whether the token was bound to the client certificate of the connection.
     pub certificate_bound: bool,
+    /// The SPIFFE id of the client certificate that this rests on, where the configuration asks for it.
+    pub certificate: Option<String>,
     /// Where the roles count.
     pub namespace: String,
     /// The name of the mapping rule that gave the workload identity.
@@ -35,13 +37,20 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Who the caller with these claims is, and which roles that means in this namespace.
+    /// Who the caller with these claims is, and which roles that means in this namespace. `certificate`: the
+    /// SPIFFE id of the client certificate, where identities or grants ask for it.
     #[must_use]
-    pub fn new(provider: &Provider, namespace: &Namespace, verified: &Verified) -> Self {
+    pub fn new(
+        provider: &Provider,
+        namespace: &Namespace,
+        verified: &Verified,
+        certificate: Option<String>,
+    ) -> Self {
         let facts = Facts {
-            claims: verified.claims(),
-            provider: &provider.name,
-            workload: None,
+            certificate: certificate.as_deref(),
+            claims: Some(verified.claims()),
+            provider: Some(&provider.name),
+            ..Facts::default()
         };
         let identity = identity::identify(&provider.identities, &facts);
         let workload = identity.as_ref().map(|identity| identity.workload.as_str());
@@ -56,6 +65,7 @@ impl Caller {
             identity: identity.as_ref().map(|identity| identity.rule.into()),
             grants: granted.grants.iter().map(ToString::to_string).collect(),
             workload: identity.map(|identity| identity.workload),
+            certificate,
         }
     }
 
@@ -71,6 +81,7 @@ impl Caller {
             .into_iter()
             .chain(&self.workload)
             .chain(&self.identity)
+            .chain(&self.certificate)
             .chain(&self.grants)
             .map(String::as_str)
             .chain(self.role_names());

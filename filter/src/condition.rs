@@ -1,27 +1,44 @@
-//! One condition on a fact about the caller: a claim, the workload identity or the provider's name.
+//! Conditions on facts about a request and its caller: a claim, a header, the workload identity, the
+//! provider's name, the client certificate; and how they are joined.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde_json::Value;
 
 use crate::claims::{self, ClaimPath, Claims, Text};
+use crate::headers::Headers;
 use crate::identity;
+use crate::spiffe::SpiffePattern;
 
-/// What must hold of one fact.
-#[derive(Debug, Clone)]
-pub struct Condition {
-    /// Which fact.
-    pub fact: Fact,
-    /// What must hold.
-    pub test: Test,
+/// What must hold. How deep conditions are joined is bounded where they are read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// Each of these.
+    All(Vec<Self>),
+    /// One of these.
+    Any(Vec<Self>),
+    /// Something about one fact.
+    Is {
+        /// Which fact.
+        fact: Fact,
+        /// What must hold of it.
+        test: Test,
+    },
+    /// Not this.
+    Not(Box<Self>),
 }
 
-/// Something that is known about an authenticated caller.
+/// Something that is known about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
+    /// The SPIFFE id of the client certificate that the front verified.
+    Certificate,
     /// A claim of the token.
     Claim(ClaimPath),
+    /// The value of a header, by its name in lower case.
+    Header(String),
     /// The name of the provider.
     Provider,
     /// The workload identity.
@@ -51,16 +68,22 @@ pub enum Test {
     Prefix(String),
     /// The fact is there, or is not; `null` counts as not there.
     Present(bool),
+    /// The text is a SPIFFE id that fits, by whole segments.
+    Spiffe(SpiffePattern),
 }
 
-/// The facts that conditions are judged against.
-#[derive(Debug, Clone, Copy)]
+/// The facts that conditions are judged against; what is not known is not there.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Facts<'a> {
+    /// The SPIFFE id of the client certificate.
+    pub certificate: Option<&'a str>,
     /// The claims of a verified token.
-    pub claims: &'a Claims,
-    /// The name of the provider that signed them.
-    pub provider: &'a str,
-    /// The workload identity, where there is one.
+    pub claims: Option<&'a Claims>,
+    /// The headers of the request.
+    pub headers: Option<&'a Headers>,
+    /// The name of the provider that signed the claims.
+    pub provider: Option<&'a str>,
+    /// The workload identity.
     pub workload: Option<&'a str>,
 }
 
@@ -68,11 +91,49 @@ impl Condition {
     /// Whether it holds.
     #[must_use]
     pub fn holds(&self, facts: &Facts<'_>) -> bool {
-        match &self.fact {
-            Fact::Claim(path) => self.test.accepts(facts.claims.at(path)),
-            Fact::Provider => self.test.accepts(Some(&Value::from(facts.provider))),
-            Fact::Workload => self.test.accepts(facts.workload.map(Value::from).as_ref()),
+        let (fact, test) = match self {
+            Self::All(conditions) => {
+                return conditions.iter().all(|condition| condition.holds(facts));
+            }
+            Self::Any(conditions) => {
+                return conditions.iter().any(|condition| condition.holds(facts));
+            }
+            Self::Not(condition) => return !condition.holds(facts),
+            Self::Is { fact, test } => (fact, test),
+        };
+        let text = match fact {
+            Fact::Claim(path) => {
+                return test.accepts(facts.claims.and_then(|claims| claims.at(path)));
+            }
+            Fact::Certificate => facts.certificate,
+            Fact::Header(name) => facts
+                .headers
+                .and_then(|headers| headers.only(name))
+                .and_then(|value| core::str::from_utf8(value).ok()),
+            Fact::Provider => facts.provider,
+            Fact::Workload => facts.workload,
+        };
+        test.accepts(text.map(Value::from).as_ref())
+    }
+
+    /// Hands every fact that it is about to `visit`.
+    pub fn for_each_fact<'a>(&'a self, visit: &mut dyn FnMut(&'a Fact)) {
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => {
+                for condition in conditions {
+                    condition.for_each_fact(visit);
+                }
+            }
+            Self::Is { fact, .. } => visit(fact),
+            Self::Not(condition) => condition.for_each_fact(visit),
         }
+    }
+
+    /// Whether it is about a fact for which `is_wanted` says yes.
+    pub fn is_about(&self, is_wanted: impl Fn(&Fact) -> bool) -> bool {
+        let mut found = false;
+        self.for_each_fact(&mut |fact| found |= is_wanted(fact));
+        found
     }
 }
 
@@ -97,6 +158,7 @@ impl Test {
             Self::OneOf(wanted) => value.is_some_and(|value| wanted.contains(value)),
             Self::Prefix(prefix) => text.is_some_and(|text| text.starts_with(prefix.as_str())),
             Self::Present(wanted) => value.is_some() == *wanted,
+            Self::Spiffe(pattern) => text.is_some_and(|text| pattern.matches(text)),
         }
     }
 }
@@ -171,37 +233,80 @@ mod tests {
             ("missing", Test::Present(false), true),
         ];
         let facts = Facts {
-            claims: &claims,
-            provider: "okta",
-            workload: None,
+            claims: Some(&claims),
+            ..Facts::default()
         };
         for (path, test, want) in cases {
             let fact = Fact::Claim(ClaimPath::parse(path).unwrap());
-            let condition = Condition { fact, test };
+            let condition = Condition::Is { fact, test };
             assert_eq!(condition.holds(&facts), want, "{condition:?}");
         }
     }
 
     #[test]
-    fn provider_and_workload_are_facts_too() {
-        let claims = Claims::parse(b"{}").unwrap();
-        let mut facts = Facts {
-            claims: &claims,
-            provider: "okta",
-            workload: None,
+    fn what_is_known_besides_claims_is_a_fact_too() {
+        let is = |fact: &Fact, text: &str| Condition::Is {
+            fact: fact.clone(),
+            test: Test::Equals(text.into()),
         };
-        let provider = Condition {
-            fact: Fact::Provider,
-            test: Test::Equals("okta".into()),
+        let headers = Headers::new(vec![
+            ("x-tenant".into(), b"a".to_vec()),
+            ("x-twice".into(), b"a".to_vec()),
+            ("x-twice".into(), b"a".to_vec()),
+            ("x-binary".into(), vec![0xff]),
+        ]);
+        let facts = Facts {
+            certificate: Some("c"),
+            claims: None,
+            headers: Some(&headers),
+            provider: Some("p"),
+            workload: Some("w"),
         };
-        let workload = Condition {
-            fact: Fact::Workload,
-            test: Test::Prefix("spiffe://a/".into()),
+        let cases = [
+            (Fact::Certificate, "c", true),
+            (Fact::Provider, "p", true),
+            (Fact::Workload, "w", true),
+            (Fact::Workload, "p", false),
+            (Fact::Header("x-tenant".into()), "a", true),
+            (Fact::Header("x-twice".into()), "a", false),
+            (Fact::Header("x-binary".into()), "\u{fffd}", false),
+            (Fact::Claim(ClaimPath::parse("sub").unwrap()), "p", false),
+        ];
+        for (fact, text, want) in cases {
+            assert_eq!(is(&fact, text).holds(&facts), want, "{fact:?}");
+            let unknown = is(&fact, text).holds(&Facts::default());
+            assert!(!unknown, "{fact:?} is not known");
+        }
+    }
+
+    #[test]
+    fn conditions_are_joined_as_written() {
+        let holds = |claim: &str| Condition::Is {
+            fact: Fact::Claim(ClaimPath::parse(claim).unwrap()),
+            test: Test::Present(true),
         };
-        assert!(provider.holds(&facts));
-        assert!(!workload.holds(&facts));
-        facts.workload = Some("spiffe://a/b");
-        assert!(workload.holds(&facts));
+        let claims = Claims::parse(br#"{"a":1,"b":1}"#).unwrap();
+        let facts = Facts {
+            claims: Some(&claims),
+            ..Facts::default()
+        };
+        let both = |one, two| vec![holds(one), holds(two)];
+        let not = |condition| Condition::Not(Box::new(condition));
+        let cases = [
+            (Condition::All(both("a", "b")), true),
+            (Condition::All(both("a", "z")), false),
+            (Condition::Any(both("z", "b")), true),
+            (Condition::Any(both("y", "z")), false),
+            (not(holds("z")), true),
+            (not(Condition::Any(both("z", "b"))), false),
+            (
+                Condition::All(vec![holds("a"), not(Condition::All(both("a", "z")))]),
+                true,
+            ),
+        ];
+        for (condition, want) in cases {
+            assert_eq!(condition.holds(&facts), want, "{condition:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! The filter's configuration: JSON (the WasmPlugin's `pluginConfig`) to a validated [`Config`].
 //!
 //! A document is taken whole or refused with the place, the value and what is allowed. What this
-//! version does not do (shadow mode and others) is refused too: nothing is accepted and then
-//! ignored. `docs/filter.md` is the reference.
+//! version does not do is refused too: nothing is accepted and then ignored. `docs/filter.md` is the reference.
 
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -13,7 +12,7 @@ use serde_json::Value;
 
 use crate::algorithm::Algorithm;
 use crate::claims::ClaimPath;
-use crate::condition::{Condition, Test};
+use crate::condition::{Condition, Fact, Test};
 use crate::confirmation::Confirmations;
 use crate::headers::IdentityHeaders;
 use crate::identity::IdentityRule;
@@ -24,6 +23,7 @@ use crate::refresh::Schedule;
 use crate::token_type::TokenTypes;
 
 mod access;
+mod condition;
 mod confirmation;
 mod error;
 mod grant;
@@ -52,6 +52,8 @@ pub struct Config {
     pub headers: IdentityHeaders,
     /// Whether requests that are let in have a line of the log too.
     pub logs_allows: bool,
+    /// Whether who a caller is depends on the client certificate.
+    pub maps_certificates: bool,
     /// How much work and memory the network may cause.
     pub limits: Limits,
 }
@@ -100,9 +102,15 @@ pub struct Provider {
 impl Provider {
     /// Whether `sub` of every token that is believed is a SPIFFE id.
     fn has_spiffe_subjects(&self) -> bool {
-        self.required_claims
-            .iter()
-            .any(|condition| matches!(condition.test, Test::InTrustDomain(_)))
+        self.required_claims.iter().any(|condition| {
+            matches!(
+                condition,
+                Condition::Is {
+                    test: Test::InTrustDomain(_),
+                    ..
+                }
+            )
+        })
     }
 }
 
@@ -207,7 +215,16 @@ impl Config {
             document.grants,
             document.policy,
             &providers,
+            &headers,
         )?;
+        let asks_for_certificate =
+            |condition: &Condition| condition.is_about(|fact| matches!(fact, Fact::Certificate));
+        let mut identities = providers.iter().flat_map(|provider| &provider.identities);
+        let maps_certificates = identities.any(|rule| rule.when.iter().any(asks_for_certificate))
+            || routes.namespaces().any(|namespace| {
+                let mut grants = namespace.grants.iter();
+                grants.any(|grant| grant.when.iter().any(asks_for_certificate))
+            });
         let headers = if document.headers.forward_token {
             headers
         } else {
@@ -218,6 +235,7 @@ impl Config {
             providers: providers.into_iter().map(Rc::new).collect(),
             routes,
             headers,
+            maps_certificates,
             logs_allows: document.audit.log_allows,
             limits,
         })

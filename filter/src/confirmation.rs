@@ -16,6 +16,9 @@ pub trait Connection: fmt::Debug {
     /// The thumbprint of the client certificate that the front verified, as the front wrote it. Asked
     /// for only about a token that is bound to one: it costs a host call.
     fn certificate_sha256(&self) -> Option<String>;
+
+    /// The SPIFFE id of that certificate, whole. Asked for only where the configuration does.
+    fn spiffe_id(&self) -> Option<String>;
 }
 
 /// The SHA-256 digest of a whole certificate (RFC 8705 section 3.1).
@@ -115,6 +118,10 @@ mod tests {
     impl Connection for Shown {
         fn certificate_sha256(&self) -> Option<String> {
             self.0.map(Into::into)
+        }
+
+        fn spiffe_id(&self) -> Option<String> {
+            None
         }
     }
 

@@ -7,10 +7,11 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::audit::{self, AllowRecord, AuditRecord};
+use crate::audit::{self, AllowRecord, AuditRecord, Shadow};
 use crate::cache::{Entry, TokenCache};
 use crate::caller::Caller;
 use crate::claims::Claims;
+use crate::condition::Facts;
 use crate::config::Config;
 use crate::confirmation::Connection;
 use crate::credential::{self, Credential};
@@ -20,12 +21,12 @@ use crate::host::Host;
 use crate::keyring::{Keyring, WantedKey};
 use crate::namespace::Namespace;
 use crate::path::{self, CanonicalPath};
-use crate::policy::{Disclosure, Operation, Ruling};
+use crate::policy::{Disclosure, Operation, Policy, Request, Ruling};
 use crate::signature::Engine;
-use crate::throttle::{Source, Throttle};
+use crate::throttle::{self, Source, Throttle};
 use crate::time::UnixTime;
 use crate::token::Jws;
-use crate::verify::{self, Refusal};
+use crate::verify::{self, Refusal, Verified};
 
 /// What the gateway knows of a request besides its headers.
 pub struct Context<'a> {
@@ -111,11 +112,33 @@ impl Outcome {
 struct Findings<'a> {
     operation: Option<Operation>,
     namespace: Option<&'a Namespace>,
-    caller: Option<Rc<Caller>>,
+    caller: Option<Known>,
     rule: Option<&'a str>,
+    shadow: Option<Shadow>,
     source: Option<String>,
     wanted_key: Option<WantedKey>,
     retry_after: Option<u64>,
+}
+
+/// An authenticated caller, and what its token says.
+struct Known {
+    caller: Rc<Caller>,
+    verified: Rc<Verified>,
+}
+
+impl From<&Entry> for Known {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            caller: Rc::clone(&entry.caller),
+            verified: Rc::clone(&entry.verified),
+        }
+    }
+}
+
+impl Findings<'_> {
+    fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref().map(|known| &*known.caller)
+    }
 }
 
 /// Decides about one request. Its headers are taken and changed in place: a copy would cost as much as the
@@ -138,7 +161,7 @@ pub fn decide(config: &Config, mut headers: Headers, mut context: Context<'_>) -
     let allowed = judged
         .is_ok()
         .then(|| allow_record(&context, &findings).line());
-    let is_logged = judged.is_err() || config.logs_allows;
+    let is_logged = judged.is_err() || findings.shadow.is_some() || config.logs_allows;
     let record = is_logged.then(|| Box::new(record(&headers, &context, &findings)));
     let mut outcome = Outcome {
         denial: None,
@@ -169,22 +192,82 @@ fn judge<'a>(
         .ok_or(Denial::NamespaceUnknown)?;
     findings.namespace = Some(namespace);
     findings.caller = authenticate(config, context, namespace, headers, findings)?;
-    let roles = findings
-        .caller
-        .as_ref()
-        .map(|caller| caller.roles.as_slice());
-    let operation = findings.operation.as_ref().ok_or(Denial::HeaderInvalid)?;
-    match namespace.policy.rule(operation, roles) {
-        Ruling::Allowed { rule, disclosure } => {
-            findings.rule = Some(rule);
-            Ok(disclosure)
+    apply(&namespace.policy, context, headers, findings)
+}
+
+/// Lets the rules of the namespace decide.
+fn apply<'a>(
+    policy: &'a Policy,
+    context: &Context<'_>,
+    headers: &Headers,
+    findings: &mut Findings<'a>,
+) -> Result<Disclosure, Denial> {
+    let needs = &policy.needs;
+    for name in &needs.headers {
+        check_header(headers, name)?;
+    }
+    if needs.source && findings.source.is_none() {
+        findings.source = (context.source)();
+    }
+    let certificate = needs
+        .certificate
+        .then(|| context.connection.spiffe_id())
+        .flatten();
+    let (caller, verified) = findings.caller.as_ref().map_or((None, None), |caller| {
+        (Some(&*caller.caller), Some(&*caller.verified))
+    });
+    let verdict = policy.judge(&Request {
+        operation: findings.operation.as_ref().ok_or(Denial::HeaderInvalid)?,
+        roles: caller.map(|caller| caller.roles.as_slice()),
+        facts: Facts {
+            certificate: certificate.as_deref(),
+            claims: verified.map(Verified::claims),
+            headers: Some(headers),
+            provider: caller.map(|caller| caller.provider.as_str()),
+            workload: caller.and_then(|caller| caller.workload.as_deref()),
+        },
+        source: findings.source.as_deref().and_then(throttle::address),
+    });
+    let outcome = |ruling| match ruling {
+        Ruling::Allowed { rule, disclosure } => (Some(rule), Ok(disclosure)),
+        Ruling::Denied { rule } => (Some(rule), Err(Denial::RuleDenied)),
+        Ruling::NoRule if caller.is_none() => (None, Err(Denial::TokenMissing)),
+        Ruling::NoRule => (None, Err(Denial::RuleMissing)),
+    };
+    let shadow = verdict.shadow.map(|ruling| {
+        let (rule, result) = outcome(ruling);
+        Shadow {
+            decision: if result.is_ok() { "allow" } else { "deny" },
+            rule: rule.map(Into::into),
+            reason: result.err(),
         }
-        Ruling::Denied { rule } => {
-            findings.rule = Some(rule);
-            Err(Denial::RuleDenied)
+    });
+    let (rule, result) = verdict
+        .ruling
+        .map_or((None, Ok(Disclosure::Nothing)), outcome);
+    findings.shadow = shadow;
+    findings.rule = rule;
+    result
+}
+
+/// A header that a rule asks for has one value, which is text. Many servers take `_` for `-` in its name.
+fn check_header(headers: &Headers, name: &str) -> Result<(), Denial> {
+    let is_it = |other: &str| {
+        let bytes = other.bytes().map(|byte| match byte {
+            b'_' => b'-',
+            _ => byte.to_ascii_lowercase(),
+        });
+        other.len() == name.len() && bytes.eq(name.bytes())
+    };
+    let mut values = headers.iter().filter(|(other, _)| is_it(other));
+    match (values.next(), values.next()) {
+        (None, _) => Ok(()),
+        (Some((other, value)), None)
+            if other.eq_ignore_ascii_case(name) && core::str::from_utf8(value).is_ok() =>
+        {
+            Ok(())
         }
-        Ruling::NoRule if roles.is_none() => Err(Denial::TokenMissing),
-        Ruling::NoRule => Err(Denial::RuleMissing),
+        _ => Err(Denial::HeaderInvalid),
     }
 }
 
@@ -199,8 +282,17 @@ fn operation(headers: &Headers) -> Result<Operation, Denial> {
         .only(":authority")
         .and_then(Host::parse)
         .ok_or(Denial::HostInvalid)?;
+    // HTTP/2 lets both stand in a request, and servers differ in which one they believe (RFC 9113 section 8.3.1).
+    if headers
+        .all("host")
+        .any(|other| Host::parse(other).as_ref() != Some(&host))
+    {
+        return Err(Denial::HostInvalid);
+    }
     let path = headers
         .only(":path")
+        // A fragment is no part of a request's target (RFC 9112 section 3.2): some servers cut it off.
+        .filter(|target| !target.contains(&b'#'))
         .and_then(|target| CanonicalPath::parse(path::split_query(target).0))
         .ok_or(Denial::PathAmbiguous)?;
     Ok(Operation {
@@ -222,10 +314,11 @@ fn authenticate(
     namespace: &Namespace,
     headers: &Headers,
     findings: &mut Findings<'_>,
-) -> Result<Option<Rc<Caller>>, Denial> {
+) -> Result<Option<Known>, Denial> {
     let Some(credential) = credential::find(headers, &config.providers)? else {
         return Ok(None);
     };
+    let certificate = mapped_certificate(config, context);
     let is_readable = credential.token.len() <= config.limits.token_bytes;
     let digest = is_readable
         .then(|| context.cache.digest(credential.source, credential.token))
@@ -246,16 +339,17 @@ fn authenticate(
             }
             return Err(refusal.into());
         }
-        if entry.caller.namespace == namespace.name {
-            return Ok(Some(Rc::clone(&entry.caller)));
+        if entry.caller.namespace == namespace.name && entry.caller.certificate == certificate {
+            return Ok(Some(entry.into()));
         }
-        let caller = Rc::new(Caller::new(provider, namespace, &entry.verified));
+        let caller = Caller::new(provider, namespace, &entry.verified, certificate);
         let entry = Entry {
-            caller: Rc::clone(&caller),
+            caller: Rc::new(caller),
             ..entry.clone()
         };
+        let known = Known::from(&entry);
         context.cache.insert(*digest, entry);
-        return Ok(Some(caller));
+        return Ok(Some(known));
     }
     findings.source = (context.source)();
     let source = findings.source.as_deref().and_then(Source::parse);
@@ -269,19 +363,21 @@ fn authenticate(
                 Denial::SourceThrottled
             })?;
     }
-    match verify(
+    let verified = verify(
         config,
         &credential,
         context,
         namespace,
+        certificate,
         &mut findings.wanted_key,
-    ) {
+    );
+    match verified {
         Ok(entry) => {
-            let caller = Rc::clone(&entry.caller);
+            let known = Known::from(&entry);
             if let Some(digest) = digest {
                 context.cache.insert(digest, entry);
             }
-            Ok(Some(caller))
+            Ok(Some(known))
         }
         Err(denial) => {
             if let Some(digest) = digest {
@@ -297,12 +393,19 @@ fn authenticate(
     }
 }
 
+/// The SPIFFE id of the client certificate, where who the caller is depends on it.
+fn mapped_certificate(config: &Config, context: &Context<'_>) -> Option<String> {
+    let asks = config.maps_certificates;
+    asks.then(|| context.connection.spiffe_id()).flatten()
+}
+
 /// Reads a token that is not known yet, and checks all of it.
 fn verify(
     config: &Config,
     credential: &Credential<'_>,
     context: &Context<'_>,
     namespace: &Namespace,
+    certificate: Option<String>,
     wanted_key: &mut Option<WantedKey>,
 ) -> Result<Entry, Denial> {
     // One preset's tokens have padding; what has it elsewhere is no token.
@@ -351,14 +454,14 @@ fn verify(
     verified.check_connection(context.connection)?;
     Ok(Entry {
         provider: index,
-        caller: Rc::new(Caller::new(provider, namespace, &verified)),
+        caller: Rc::new(Caller::new(provider, namespace, &verified, certificate)),
         verified: Rc::new(verified),
     })
 }
 
 /// What the gateway does not know by itself, for its access log.
 fn allow_record<'a>(context: &'a Context<'_>, findings: &'a Findings<'_>) -> AllowRecord<'a> {
-    let caller = findings.caller.as_deref();
+    let caller = findings.caller();
     AllowRecord {
         decision_id: &context.decision_id,
         provider: caller.map(|caller| caller.provider.as_str()),
@@ -370,12 +473,13 @@ fn allow_record<'a>(context: &'a Context<'_>, findings: &'a Findings<'_>) -> All
         identity: caller.and_then(|caller| caller.identity.as_deref()),
         grants: caller.map(|caller| caller.grants.as_slice()),
         rule: findings.rule,
+        shadow: findings.shadow.as_ref(),
     }
 }
 
 /// All that is known, for the log.
 fn record(headers: &Headers, context: &Context<'_>, findings: &Findings<'_>) -> AuditRecord {
-    let caller = findings.caller.as_deref();
+    let caller = findings.caller();
     let operation = findings.operation.as_ref();
     // What was refused stands there as it came.
     let host = || headers.only(":authority").map(audit::excerpt);
@@ -403,6 +507,7 @@ fn record(headers: &Headers, context: &Context<'_>, findings: &Findings<'_>) -> 
         method: headers.only(":method").map(audit::excerpt),
         host: operation.map_or_else(host, |operation| Some(operation.host.as_str().into())),
         path: operation.map_or_else(path, |operation| Some(operation.path.as_str().into())),
+        shadow: findings.shadow.clone(),
         status: None,
         reason: None,
     }
@@ -437,14 +542,17 @@ fn set_facts(
     disclosure: Disclosure,
 ) {
     let names = config.headers.names();
+    if let Some(id) = &context.connection_id {
+        headers.add(CONNECTION_ID, headers::escaped(id).as_bytes());
+    }
+    if disclosure == Disclosure::Nothing {
+        return;
+    }
     headers.add(&names.decision, context.decision_id.as_bytes());
     if let Some(namespace) = findings.namespace {
         headers.add(&names.namespace, namespace.name.as_bytes());
     }
-    if let Some(id) = &context.connection_id {
-        headers.add(CONNECTION_ID, headers::escaped(id).as_bytes());
-    }
-    if let (Disclosure::Identity, Some(caller)) = (disclosure, &findings.caller) {
+    if let (Disclosure::Identity, Some(caller)) = (disclosure, findings.caller()) {
         headers.add(&names.provider, caller.provider.as_bytes());
         headers.add(&names.subject, caller.subject.as_bytes());
         if let Some(workload) = &caller.workload {

@@ -86,7 +86,7 @@ pub fn granted<'a>(grants: &'a [Grant], facts: &Facts<'_>) -> Granted<'a> {
                 text_means,
                 allow,
             } => {
-                let value = facts.claims.at(claim).into_iter();
+                let value = facts.claims.and_then(|claims| claims.at(claim)).into_iter();
                 let listed = value.flat_map(|value| claims::listed(value, *text_means));
                 for role in listed.filter_map(|name| allow.get(&Role::parse(name)?)) {
                     result.roles.insert(role);
@@ -104,7 +104,7 @@ impl Grant {
     fn matches(&self, facts: &Facts<'_>) -> bool {
         self.provider
             .as_ref()
-            .is_none_or(|provider| provider == facts.provider)
+            .is_none_or(|provider| facts.provider == Some(provider))
             && self
                 .workload
                 .as_ref()
@@ -143,9 +143,10 @@ mod tests {
         let result = granted(
             grants,
             &Facts {
-                claims: &claims,
-                provider: "okta",
+                claims: Some(&claims),
+                provider: Some("okta"),
                 workload,
+                ..Facts::default()
             },
         );
         let roles = result.roles.iter().map(|role| role.0.clone()).collect();
@@ -172,7 +173,7 @@ mod tests {
                 ..grant("b", Gives::Roles(roles(&["batch"])))
             },
             Grant {
-                when: vec![Condition {
+                when: vec![Condition::Is {
                     fact: Fact::Claim(ClaimPath::parse("groups").unwrap()),
                     test: Test::Contains {
                         element: "ops".into(),

@@ -90,15 +90,6 @@ impl HostPattern {
             }
         }
     }
-
-    /// A greater value is more specific: an exact host before every wildcard, then the longer suffix.
-    #[must_use]
-    pub fn specificity(&self) -> (bool, usize) {
-        match self {
-            Self::Exact(name) => (true, name.len()),
-            Self::Below(suffix) => (false, suffix.len()),
-        }
-    }
 }
 
 fn is_below(name: &str, suffix: &str) -> bool {

@@ -41,7 +41,7 @@ pub fn identify<'a>(rules: &'a [IdentityRule], facts: &Facts<'_>) -> Option<Iden
         .find_map(|rule| {
             Some(Identity {
                 rule: &rule.name,
-                workload: rule.workload.fill(facts.claims)?,
+                workload: rule.workload.fill(facts.claims?)?,
             })
         })
 }
@@ -176,7 +176,7 @@ pub fn escaped(value: &str) -> String {
     segment
 }
 
-fn is_segment_part(text: &str) -> bool {
+pub(crate) fn is_segment_part(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
@@ -184,7 +184,7 @@ fn is_segment_part(text: &str) -> bool {
 /// Bytes of a claim's value.
 const VALUE_LIMIT: usize = 255;
 /// SPIFFE-ID section 2.3.
-const ID_LIMIT: usize = 2048;
+pub(crate) const ID_LIMIT: usize = 2048;
 
 #[cfg(test)]
 mod tests {
@@ -274,9 +274,8 @@ mod tests {
         ];
         let claims = Claims::parse(b"{}").unwrap();
         let facts = Facts {
-            claims: &claims,
-            provider: "p",
-            workload: None,
+            claims: Some(&claims),
+            ..Facts::default()
         };
         let identity = identify(&rules, &facts).unwrap();
         assert_eq!(

@@ -1,12 +1,13 @@
 //! Namespaces and the routes that belong to them: which namespace a request is for.
 
+use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::grant::Grant;
 use crate::host::{Host, HostPattern};
-use crate::path::CanonicalPath;
+use crate::path::{self, CanonicalPath};
 use crate::policy::Policy;
 
 /// A namespace holds its own grants and rules. Neither can be reached but through the namespace of
@@ -21,11 +22,19 @@ pub struct Namespace {
     pub policy: Policy,
 }
 
-/// Hosts and path prefixes, and whose they are.
+/// Hosts and path prefixes, and whose they are. A request looks under its host and each whole-segment
+/// prefix of its path, and never at the routes of others.
 #[derive(Debug, Default)]
-pub struct Routes(Vec<Route>);
+pub struct Routes {
+    /// By host and prefix in one text: `api.example.com/pay`.
+    exact: BTreeMap<String, Rc<Namespace>>,
+    /// The same for the hosts below one: `orders.example.com/pay`.
+    below: BTreeMap<String, Rc<Namespace>>,
+    /// The segments of the longest prefix.
+    deepest: usize,
+}
 
-/// One route. Invariant: no two routes of a [`Routes`] have the same host and prefix.
+/// One route. No two routes of a [`Routes`] have the same host and prefix.
 #[derive(Debug)]
 pub struct Route {
     /// Which hosts.
@@ -37,32 +46,50 @@ pub struct Route {
 }
 
 impl Routes {
-    /// Puts the routes into the order in which they are tried: the exact host before the wildcard, the
-    /// longer wildcard before the shorter, the longer prefix before the shorter.
+    /// Files the routes by host and prefix.
     #[must_use]
-    pub fn new(mut routes: Vec<Route>) -> Self {
-        routes.sort_by_key(|route| {
-            core::cmp::Reverse((route.host.specificity(), route.prefix.segments().count()))
-        });
-        Self(routes)
+    pub fn new(routes: Vec<Route>) -> Self {
+        let mut result = Self::default();
+        for route in routes {
+            let (filed, host) = match route.host {
+                HostPattern::Exact(host) => (&mut result.exact, host),
+                HostPattern::Below(host) => (&mut result.below, host),
+            };
+            let prefix = route.prefix.as_str();
+            let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+            result.deepest = result.deepest.max(route.prefix.segments().count());
+            filed.insert([&host, prefix].concat(), route.namespace);
+        }
+        result
     }
 
-    /// The namespace that `host` and `path` belong to.
+    /// The namespace of every route.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        let routes = self.exact.values().chain(self.below.values());
+        routes.map(|namespace| &**namespace)
+    }
+
+    /// The namespace that `host` and `path` belong to, by the most specific route: the exact host before the
+    /// wildcard, the longer wildcard before the shorter, the longer prefix before the shorter.
     #[must_use]
     pub fn find(&self, host: &Host, path: &CanonicalPath) -> Option<&Namespace> {
-        self.0
-            .iter()
-            .find(|route| route.host.matches(host) && is_prefix(&route.prefix, path))
-            .map(|route| &*route.namespace)
+        let target = [host.as_str(), path.as_str()].concat();
+        let ends: Vec<_> = path::prefix_ends(path.as_str(), self.deepest)
+            .map(|end| host.as_str().len() + end)
+            .collect();
+        let (target, ends) = (&target, &ends);
+        let prefixes =
+            move |start: usize| ends.iter().filter_map(move |end| target.get(start..*end));
+        // What follows a dot is a host that this one is below.
+        let suffixes = host.as_str().match_indices('.').map(|(dot, _)| dot + 1);
+        prefixes(0)
+            .find_map(|prefix| self.exact.get(prefix))
+            .or_else(|| {
+                let mut below = suffixes.flat_map(prefixes);
+                below.find_map(|prefix| self.below.get(prefix))
+            })
+            .map(|namespace| &**namespace)
     }
-}
-
-/// Whole segments: `/pay` is no prefix of `/payments`.
-fn is_prefix(prefix: &CanonicalPath, path: &CanonicalPath) -> bool {
-    let mut segments = path.segments();
-    prefix
-        .segments()
-        .all(|segment| segments.next() == Some(segment))
 }
 
 #[cfg(test)]

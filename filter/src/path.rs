@@ -83,6 +83,18 @@ fn is_canonical(path: &[u8]) -> bool {
         })
 }
 
+/// Where the first `deepest` whole segments of a canonical path end, the longest prefix first and the empty
+/// one last: of `/a/b` these are `/a/b`, `/a` and nothing.
+pub(crate) fn prefix_ends(path: &str, deepest: usize) -> impl Iterator<Item = usize> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let ends = path.match_indices('/').map(|(end, _)| end);
+    let ends: Vec<_> = ends
+        .chain([path.len()])
+        .take(deepest.saturating_add(1))
+        .collect();
+    ends.into_iter().rev()
+}
+
 /// Resolves every escape that stands for a character which may stand there itself.
 fn normalise_escapes(path: &[u8]) -> Option<String> {
     let mut normal = String::with_capacity(path.len());
@@ -182,10 +194,31 @@ impl PathPattern {
         Some(pattern)
     }
 
+    /// The segments that every path begins with which is meant: of `/v1/orders/{id}` it is `/v1/orders`.
+    #[must_use]
+    pub fn literal_head(&self) -> String {
+        let mut head = String::new();
+        for part in &self.head {
+            let Part::Literal(literal) = part else {
+                break;
+            };
+            head.push('/');
+            head.push_str(literal);
+        }
+        head
+    }
+
     /// Whether `path` is one of those meant.
     #[must_use]
     pub fn matches(&self, path: &CanonicalPath) -> bool {
-        let mut segments = path.segments();
+        self.matches_segments(path.segments())
+    }
+
+    /// The same for segments that are not those of a request's path.
+    pub(crate) fn matches_segments<'a>(
+        &self,
+        mut segments: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> bool {
         let head_matches = self
             .head
             .iter()

@@ -1,13 +1,20 @@
 //! The rules of one namespace: deny rules first, then the first allow rule that matches; nothing
-//! matched is a denial.
+//! matched is a denial. What is in shadow mode decides about nothing: it is tried, and what it would have
+//! done is recorded.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
+use ipnet::IpNet;
+
+use crate::condition::{Condition, Fact, Facts};
 use crate::grant::Role;
 use crate::host::{Host, HostPattern};
 use crate::path::{CanonicalPath, PathPattern};
+use crate::rules::Rules;
+use crate::spiffe::SpiffePattern;
 
 /// What a request asks for, in canonical form.
 #[derive(Debug)]
@@ -24,16 +31,57 @@ pub struct Operation {
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// Each is tried before any allow rule.
-    pub deny: Vec<Rule<Deny>>,
+    pub deny: Rules,
     /// Tried in this order; the first that matches decides.
-    pub allow: Vec<Rule<Allow>>,
+    pub allow: Rules,
+    /// Whether what no rule allows passes all the same, and is only recorded.
+    pub is_shadow: bool,
+    /// What the rules ask for besides the caller and the operation.
+    pub needs: Needs,
+}
+
+/// What must be found out before the rules can be tried: each may cost a host call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The SPIFFE id of the client certificate.
+    pub certificate: bool,
+    /// These headers, each at most once.
+    pub headers: Vec<String>,
+    /// Whether some rule is there to be recorded only.
+    pub shadow: bool,
+    /// The client's address.
+    pub source: bool,
+}
+
+impl Needs {
+    /// What these rules ask for.
+    pub fn of<'a>(rules: impl Iterator<Item = &'a Rule>) -> Self {
+        let mut needs = Self::default();
+        for rule in rules {
+            needs.shadow |= rule.is_shadow;
+            needs.source |= !rule.callers.sources.is_empty();
+            needs.certificate |= !rule.callers.certificates.is_empty();
+            for condition in &rule.callers.when {
+                condition.for_each_fact(&mut |fact| match fact {
+                    Fact::Certificate => needs.certificate = true,
+                    Fact::Header(name) if !needs.headers.contains(name) => {
+                        needs.headers.push(name.clone());
+                    }
+                    _ => {}
+                });
+            }
+        }
+        needs
+    }
 }
 
 /// One rule: which operations, and whom.
 #[derive(Debug, Clone)]
-pub struct Rule<Callers> {
+pub struct Rule {
     /// Its name in the configuration and in the audit record.
     pub name: String,
+    /// Whether it decides about nothing and is only recorded.
+    pub is_shadow: bool,
     /// Which operations it is about.
     pub scope: Scope,
     /// Whom it is about.
@@ -43,7 +91,7 @@ pub struct Rule<Callers> {
 /// Operations of one namespace; an empty list stands for all.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
-    /// Exact methods.
+    /// Exact methods. `CONNECT` is among all methods for deny rules alone: whoever allows a tunnel says so.
     pub methods: Vec<String>,
     /// Hosts.
     pub hosts: Vec<HostPattern>,
@@ -51,27 +99,39 @@ pub struct Scope {
     pub paths: Vec<PathPattern>,
 }
 
-/// Whom an allow rule lets in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Allow {
-    /// Everybody, with a credential or without; no identity is handed on.
-    Anonymous,
-    /// Everybody with a valid credential.
-    Authenticated,
+/// Whom a rule is about; all that is there must hold, and an empty list asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Callers {
+    /// Only callers with a valid credential. The workload is told who they are.
+    pub is_authenticated: bool,
     /// Callers with one of these roles.
-    Roles(BTreeSet<Role>),
+    pub roles: BTreeSet<Role>,
+    /// Callers with one of these workload identities.
+    pub identities: Vec<SpiffePattern>,
+    /// Callers for whom one of these providers has signed.
+    pub providers: Vec<String>,
+    /// Clients whose certificate has one of these SPIFFE ids.
+    pub certificates: Vec<SpiffePattern>,
+    /// Clients with an address in one of these networks.
+    pub sources: Vec<IpNet>,
+    /// What else must hold.
+    pub when: Vec<Condition>,
 }
 
-/// Whom a deny rule keeps out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deny {
-    /// Everybody.
-    Everybody,
-    /// Callers with one of these roles.
-    Roles(BTreeSet<Role>),
+/// A request as the rules see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// What is asked for.
+    pub operation: &'a Operation,
+    /// The caller's roles in this namespace; nothing without a valid credential.
+    pub roles: Option<&'a [Role]>,
+    /// What is known besides.
+    pub facts: Facts<'a>,
+    /// The client's address, where it is known.
+    pub source: Option<IpAddr>,
 }
 
-/// What the policy says.
+/// What some of the rules say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ruling<'a> {
     /// Let in by an allow rule.
@@ -90,6 +150,15 @@ pub enum Ruling<'a> {
     NoRule,
 }
 
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict<'a> {
+    /// What is done; nothing when a policy in shadow mode lets pass what it would deny.
+    pub ruling: Option<Ruling<'a>>,
+    /// What would be done if every rule were enforced, where that is something else.
+    pub shadow: Option<Ruling<'a>>,
+}
+
 /// What a workload learns of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disclosure {
@@ -97,44 +166,55 @@ pub enum Disclosure {
     Anonymous,
     /// Subject, workload identity, roles and provider.
     Identity,
+    /// Not even that the filter has let it in: no rule has.
+    Nothing,
 }
 
 impl Policy {
-    /// Judges an operation of this namespace. `roles` are those of this namespace; without a valid
-    /// credential there are none at all.
+    /// Judges a request of this namespace.
     #[must_use]
-    pub fn rule(&self, operation: &Operation, roles: Option<&[Role]>) -> Ruling<'_> {
-        let has_one_of = |wanted: &BTreeSet<Role>| {
-            roles.is_some_and(|roles| roles.iter().any(|role| wanted.contains(role)))
+    pub fn judge(&self, request: &Request<'_>) -> Verdict<'_> {
+        let enforced = self.rule(request, false);
+        if !self.needs.shadow {
+            return Verdict {
+                ruling: Some(enforced),
+                shadow: None,
+            };
+        }
+        let all = self.rule(request, true);
+        let allows = |ruling: Ruling<'_>| matches!(ruling, Ruling::Allowed { .. });
+        let ruling = match enforced {
+            Ruling::NoRule if self.is_shadow => allows(all).then_some(all),
+            _ => Some(enforced),
         };
-        let denies = |rule: &&Rule<Deny>| match &rule.callers {
-            Deny::Everybody => true,
-            Deny::Roles(wanted) => has_one_of(wanted),
+        let passes = ruling.is_none_or(allows);
+        Verdict {
+            ruling,
+            shadow: (passes != allows(all)).then_some(all),
+        }
+    }
+
+    /// What the rules say that are enforced, or all of them.
+    fn rule(&self, request: &Request<'_>, with_shadow: bool) -> Ruling<'_> {
+        let applies = |rule: &Rule, is_deny| {
+            (with_shadow || !rule.is_shadow) && rule.callers.include(request, is_deny)
         };
-        let allows = |rule: &&Rule<Allow>| match &rule.callers {
-            Allow::Anonymous => true,
-            Allow::Authenticated => roles.is_some(),
-            Allow::Roles(wanted) => has_one_of(wanted),
-        };
-        if let Some(rule) = self
-            .deny
-            .iter()
-            .filter(|rule| rule.scope.covers(operation))
-            .find(denies)
-        {
+        let operation = request.operation;
+        if let Some(rule) = self.deny.first(operation, |rule| applies(rule, true)) {
             return Ruling::Denied { rule: &rule.name };
         }
+        let may_be_meant =
+            |rule: &Rule| operation.method != CONNECT || !rule.scope.methods.is_empty();
         match self
             .allow
-            .iter()
-            .filter(|rule| rule.scope.covers(operation))
-            .find(allows)
+            .first(operation, |rule| may_be_meant(rule) && applies(rule, false))
         {
             Some(rule) => Ruling::Allowed {
                 rule: &rule.name,
-                disclosure: match rule.callers {
-                    Allow::Anonymous => Disclosure::Anonymous,
-                    Allow::Authenticated | Allow::Roles(_) => Disclosure::Identity,
+                disclosure: if rule.callers.is_authenticated {
+                    Disclosure::Identity
+                } else {
+                    Disclosure::Anonymous
                 },
             },
             None => Ruling::NoRule,
@@ -143,7 +223,9 @@ impl Policy {
 }
 
 impl Scope {
-    fn covers(&self, operation: &Operation) -> bool {
+    /// Whether the operation is one of these.
+    #[must_use]
+    pub fn covers(&self, operation: &Operation) -> bool {
         (self.methods.is_empty() || self.methods.contains(&operation.method))
             && (self.hosts.is_empty()
                 || self.hosts.iter().any(|host| host.matches(&operation.host)))
@@ -152,112 +234,36 @@ impl Scope {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use alloc::vec;
-
-    use super::*;
-
-    fn roles(names: &[&str]) -> BTreeSet<Role> {
-        names
-            .iter()
-            .map(|name| Role::parse(name).unwrap())
-            .collect()
-    }
-
-    fn rule<Callers>(name: &str, method: &str, path: &str, callers: Callers) -> Rule<Callers> {
-        Rule {
-            name: name.into(),
-            scope: Scope {
-                methods: vec![method.into()],
-                hosts: vec![],
-                paths: vec![PathPattern::parse(path).unwrap()],
-            },
-            callers,
-        }
-    }
-
-    fn policy() -> Policy {
-        Policy {
-            deny: vec![
-                rule("no-internal", "GET", "/internal/**", Deny::Everybody),
-                rule(
-                    "no-interns",
-                    "GET",
-                    "/pay/**",
-                    Deny::Roles(roles(&["intern"])),
-                ),
-            ],
-            allow: vec![
-                rule("health", "GET", "/healthz", Allow::Anonymous),
-                rule(
-                    "readers",
-                    "GET",
-                    "/pay/**",
-                    Allow::Roles(roles(&["reader", "admin"])),
-                ),
-                rule("anyone", "GET", "/me", Allow::Authenticated),
-                rule("internal", "GET", "/internal/**", Allow::Anonymous),
-            ],
-        }
-    }
-
-    fn check(method: &str, path: &str, caller: Option<&[&str]>) -> String {
-        let policy = policy();
-        let operation = Operation {
-            method: method.into(),
-            host: Host::parse(b"a").unwrap(),
-            path: CanonicalPath::parse(path.as_bytes()).unwrap(),
+impl Callers {
+    /// `if_unknown`: what an address that nobody knows means. Who keeps a network out keeps out what may
+    /// come from it.
+    fn include(&self, request: &Request<'_>, if_unknown: bool) -> bool {
+        let facts = &request.facts;
+        let fits = |patterns: &[SpiffePattern], id: Option<&str>| {
+            patterns.is_empty()
+                || id.is_some_and(|id| patterns.iter().any(|pattern| pattern.matches(id)))
         };
-        let roles = caller.map(|names| roles(names).into_iter().collect::<Vec<_>>());
-        match policy.rule(&operation, roles.as_deref()) {
-            Ruling::Allowed { rule, disclosure } => alloc::format!("{rule} {disclosure:?}"),
-            Ruling::Denied { rule } => alloc::format!("{rule} denied"),
-            Ruling::NoRule => "nothing".into(),
-        }
-    }
-
-    #[test]
-    fn deny_rules_come_first_and_nothing_is_denied() {
-        let cases: &[(&str, &str, Option<&[&str]>, &str)] = &[
-            ("GET", "/healthz", None, "health Anonymous"),
-            ("GET", "/healthz", Some(&["reader"]), "health Anonymous"),
-            ("POST", "/healthz", None, "nothing"),
-            ("get", "/healthz", None, "nothing"),
-            ("GET", "/pay/1", None, "nothing"),
-            ("GET", "/pay/1", Some(&[]), "nothing"),
-            ("GET", "/pay/1", Some(&["reader"]), "readers Identity"),
-            (
-                "GET",
-                "/pay/1",
-                Some(&["intern", "admin"]),
-                "no-interns denied",
-            ),
-            ("GET", "/me", None, "nothing"),
-            ("GET", "/me", Some(&[]), "anyone Identity"),
-            ("GET", "/internal/x", Some(&["admin"]), "no-internal denied"),
-            ("GET", "/internal/x", None, "no-internal denied"),
-            ("GET", "/other", Some(&["admin"]), "nothing"),
-        ];
-        for (method, path, caller, want) in cases {
-            assert_eq!(
-                check(method, path, *caller),
-                *want,
-                "{method} {path} {caller:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_host_narrows_a_rule() {
-        let mut policy = policy();
-        policy.allow[0].scope.hosts = vec![HostPattern::parse("b").unwrap()];
-        let operation = |host: &[u8]| Operation {
-            method: "GET".into(),
-            host: Host::parse(host).unwrap(),
-            path: CanonicalPath::parse(b"/healthz").unwrap(),
-        };
-        assert_eq!(policy.rule(&operation(b"a"), None), Ruling::NoRule);
-        assert_ne!(policy.rule(&operation(b"b"), None), Ruling::NoRule);
+        (!self.is_authenticated || request.roles.is_some())
+            && (self.roles.is_empty()
+                || request
+                    .roles
+                    .is_some_and(|roles| roles.iter().any(|role| self.roles.contains(role))))
+            && fits(&self.identities, facts.workload)
+            && (self.providers.is_empty()
+                || facts
+                    .provider
+                    .is_some_and(|name| self.providers.iter().any(|provider| provider == name)))
+            && fits(&self.certificates, facts.certificate)
+            && (self.sources.is_empty()
+                || request.source.map_or(if_unknown, |source| {
+                    self.sources.iter().any(|network| network.contains(&source))
+                }))
+            && self.when.iter().all(|condition| condition.holds(facts))
     }
 }
+
+/// RFC 9110 section 9.3.6.
+const CONNECT: &str = "CONNECT";
+
+#[cfg(test)]
+mod tests;

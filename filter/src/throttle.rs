@@ -28,13 +28,18 @@ impl Source {
     /// Reads an address with a port, as the gateway writes it: `192.0.2.1:5`, `[2001:db8::1]:5`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let address: SocketAddr = text.parse().ok()?;
-        // `::ffff:192.0.2.1` is the IPv4 address in it.
-        Some(match address.ip().to_canonical() {
+        Some(match address(text)? {
             IpAddr::V4(address) => Self(u128::from(address.to_bits())),
             IpAddr::V6(address) => Self(1 << 64 | address.to_bits() >> 64),
         })
     }
+}
+
+/// The address in an address with a port.
+pub(crate) fn address(text: &str) -> Option<IpAddr> {
+    let address: SocketAddr = text.parse().ok()?;
+    // `::ffff:192.0.2.1` is the IPv4 address in it.
+    Some(address.ip().to_canonical())
 }
 
 /// The failures of the sources that had some lately.

@@ -310,9 +310,8 @@ fn has_groups_overage(claims: &Claims) -> bool {
 /// What a provider's tokens must say to be believed at all, whatever they are used for.
 fn check_required(provider: &Provider, claims: &Claims) -> Result<(), Refusal> {
     let facts = Facts {
-        claims,
-        provider: &provider.name,
-        workload: None,
+        claims: Some(claims),
+        ..Facts::default()
     };
     let holds = |condition: &Condition| condition.holds(&facts);
     if provider.required_claims.iter().all(holds) {

@@ -22,6 +22,7 @@ use proxy_wasm::types::{BufferType, ContextType, LogLevel, MapType, MetricType};
 use self::engine::Host;
 use self::gauge::SharedGauge;
 use self::request::Request;
+use crate::audit::Shadow;
 use crate::cache::TokenCache;
 use crate::config::{Config, KeySource, RemoteKeys};
 use crate::decision::DecisionIds;
@@ -51,6 +52,7 @@ proxy_wasm::main! {{
         shared: None,
         private_keys: None,
         gauges: Rc::default(),
+        shadows: Shadows::default(),
         fetches: Vec::new(),
     }));
 }}
@@ -64,6 +66,7 @@ struct Shared {
     cache: RefCell<TokenCache>,
     throttle: RefCell<Throttle>,
     memory: Memory,
+    shadows: Shadows,
     waiting: RefCell<Waiting>,
     gauges: Rc<Gauges>,
     started: Instant,
@@ -86,6 +89,7 @@ struct Root {
     /// The counter of keys that were left out because they hold private material.
     private_keys: Option<u32>,
     gauges: Rc<Gauges>,
+    shadows: Shadows,
     /// Which keys each call in flight is for.
     fetches: Vec<(u32, FetchId)>,
 }
@@ -104,10 +108,14 @@ impl RootContext for Root {
         // Once: each definition takes a number of its own in the gateway.
         if self.private_keys.is_none() {
             let name = "identity_filter.private_keys_refused";
-            self.private_keys = hostcalls::define_metric(MetricType::Counter, name).ok();
+            self.private_keys = counter(name);
             let gauges = &self.gauges;
             gauges.waiting.define("identity_filter.waiting_requests");
             gauges.stale.define("identity_filter.stale_providers");
+            self.shadows = Shadows {
+                denied: counter("identity_filter.would_have_denied"),
+                allowed: counter("identity_filter.would_have_allowed"),
+            };
         }
         let engines = Engines::choose(Box::new(Host));
         for provider in &config.providers {
@@ -140,6 +148,7 @@ impl RootContext for Root {
         let random = || getrandom::u64().unwrap_or_default();
         let shared = Shared {
             memory: Memory::default(),
+            shadows: self.shadows,
             cache: RefCell::new(TokenCache::new(config.limits.cache, random())),
             throttle: RefCell::new(Throttle::new(config.limits.failures, random())),
             keyring: RefCell::new(Keyring::new(&config, random())),
@@ -293,6 +302,30 @@ fn fetch(remote: &RemoteKeys) -> Option<u32> {
 
 fn log(level: LogLevel, message: &str) {
     let _status = hostcalls::log(level, message);
+}
+
+/// The counters of decisions that would be others if every rule were enforced.
+#[derive(Debug, Default, Clone, Copy)]
+struct Shadows {
+    denied: Option<u32>,
+    allowed: Option<u32>,
+}
+
+impl Shadows {
+    fn record(self, shadow: &Shadow) {
+        let counter = if shadow.reason.is_some() {
+            self.denied
+        } else {
+            self.allowed
+        };
+        if let Some(counter) = counter {
+            let _status = hostcalls::increment_metric(counter, 1);
+        }
+    }
+}
+
+fn counter(name: &str) -> Option<u32> {
+    hostcalls::define_metric(MetricType::Counter, name).ok()
 }
 
 /// The linear memory of the VM, which only ever grows: a gauge tells of it when it has.

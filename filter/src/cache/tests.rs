@@ -59,7 +59,7 @@ fn entry(padding: usize) -> Entry {
         grants: Vec::new(),
         policy: Policy::default(),
     };
-    let caller = Caller::new(provider, &namespace, &verified);
+    let caller = Caller::new(provider, &namespace, &verified, None);
     Entry {
         provider: 0,
         verified: Rc::new(verified),

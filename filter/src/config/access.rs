@@ -5,18 +5,20 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::grant::{add_grants, build_condition};
+use super::condition::{Place, build_conditions};
+use super::grant::add_grants;
 use super::provider::check_name;
 use super::reliance::check_reliance;
 use super::rule::add_rules;
 use super::{ConfigError, Problem, Provider, wire};
-use crate::condition::Condition;
 use crate::grant::Grant;
+use crate::headers::IdentityHeaders;
 use crate::host::HostPattern;
 use crate::identity::{IdentityRule, Template};
 use crate::namespace::{Namespace, Route, Routes};
 use crate::path::CanonicalPath;
-use crate::policy::Policy;
+use crate::policy::{Needs, Policy, Rule};
+use crate::rules::Rules;
 
 pub(super) fn add_identities(
     written: Vec<wire::Identity>,
@@ -25,7 +27,7 @@ pub(super) fn add_identities(
     let mut names = Names::new("identities");
     for (index, identity) in written.into_iter().enumerate() {
         let at = names.add(index, &identity.name)?;
-        let when = build_claim_conditions(&format!("{at}.when"), identity.when)?;
+        let when = build_conditions(&format!("{at}.when"), &identity.when, Place::Identity)?;
         let known: Vec<_> = providers
             .iter()
             .map(|provider| provider.name.clone())
@@ -51,30 +53,12 @@ pub(super) fn add_identities(
     Ok(())
 }
 
-/// Conditions where nothing but claims is known yet.
-pub(super) fn build_claim_conditions(
-    at: &str,
-    written: Vec<wire::Condition>,
-) -> Result<Vec<Condition>, ConfigError> {
-    let mut conditions = Vec::new();
-    for (index, condition) in written.into_iter().enumerate() {
-        let at = format!("{at}[{index}]");
-        if condition.attribute.is_some() {
-            return Err(ConfigError::fields(
-                format!("{at}.attribute"),
-                "only claims are known here: use `claim`; the provider is a field of its own",
-            ));
-        }
-        conditions.push(build_condition(&at, condition)?);
-    }
-    Ok(conditions)
-}
-
 pub(super) fn build_routes(
     namespaces: Vec<wire::Namespace>,
     grants: Vec<wire::Grant>,
     policy: wire::Policy,
     providers: &[Provider],
+    headers: &IdentityHeaders,
 ) -> Result<Routes, ConfigError> {
     let mut drafts = Vec::new();
     let mut names = Names::new("namespaces");
@@ -106,14 +90,15 @@ pub(super) fn build_routes(
             name: namespace.name,
             routes,
             grants: Vec::new(),
-            policy: Policy::default(),
+            deny: Vec::new(),
+            allow: Vec::new(),
         });
     }
     add_grants(&mut drafts, grants, providers)?;
-    add_rules(&mut drafts, policy.rules)?;
-    Ok(Routes::new(
-        drafts.into_iter().flat_map(Draft::finish).collect(),
-    ))
+    let is_shadow = policy.mode == wire::Mode::Shadow;
+    add_rules(&mut drafts, policy, providers, headers)?;
+    let routes = drafts.into_iter().flat_map(|draft| draft.finish(is_shadow));
+    Ok(Routes::new(routes.collect()))
 }
 
 /// A namespace before its grants and rules are known to be complete.
@@ -121,15 +106,23 @@ pub(super) struct Draft {
     name: String,
     pub(super) routes: Vec<(HostPattern, CanonicalPath)>,
     pub(super) grants: Vec<Grant>,
-    pub(super) policy: Policy,
+    pub(super) deny: Vec<Rule>,
+    pub(super) allow: Vec<Rule>,
 }
 
 impl Draft {
-    fn finish(self) -> Vec<Route> {
+    fn finish(self, is_shadow: bool) -> Vec<Route> {
+        let mut needs = Needs::of(self.deny.iter().chain(&self.allow));
+        needs.shadow |= is_shadow;
         let namespace = Rc::new(Namespace {
             name: self.name,
             grants: self.grants,
-            policy: self.policy,
+            policy: Policy {
+                deny: Rules::new(self.deny),
+                allow: Rules::new(self.allow),
+                is_shadow,
+                needs,
+            },
         });
         let route = |(host, prefix)| Route {
             host,

@@ -1,17 +1,16 @@
-//! Checks the `grants` of the document and puts each into its namespace; also conditions and roles.
+//! Checks the `grants` of the document and puts each into its namespace; also roles.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde_json::Value;
-
 use super::access::{Draft, Names, unknown_provider};
+use super::condition::{Place, build_conditions};
 use super::reliance::check_reliance;
 use super::{ConfigError, Provider, wire};
 use crate::claims::{ClaimPath, Text};
-use crate::condition::{Condition, Fact, Test};
+use crate::condition::Fact;
 use crate::grant::{Gives, Grant, Role};
 use crate::identity::Template;
 
@@ -33,8 +32,9 @@ pub(super) fn add_grants(
                 .collect();
             return Err(unknown_provider(&at, name, &known));
         }
-        let reads_claims = grant.roles_from.is_some()
-            || grant.when.iter().any(|condition| condition.claim.is_some());
+        let when = build_conditions(&format!("{at}.when"), &grant.when, Place::Grant)?;
+        let reads_claims =
+            grant.roles_from.is_some() || when.iter().any(|condition| condition.is_about(is_claim));
         if reads_claims && grant.provider.is_none() && providers.len() > 1 {
             return Err(ConfigError::fields(
                 at,
@@ -69,10 +69,6 @@ pub(super) fn add_grants(
                 ));
             }
         };
-        let mut when = Vec::new();
-        for (index, condition) in grant.when.into_iter().enumerate() {
-            when.push(build_condition(&format!("{at}.when[{index}]"), condition)?);
-        }
         let read = match &gives {
             Gives::FromClaim { claim, .. } => Some(claim),
             Gives::Roles(_) => None,
@@ -106,82 +102,20 @@ pub(super) fn build_roles(at: &str, names: &[String]) -> Result<BTreeSet<Role>, 
     names.iter().enumerate().map(role).collect()
 }
 
-fn build_claim(at: &str, path: &str) -> Result<ClaimPath, ConfigError> {
+pub(super) fn build_claim(at: &str, path: &str) -> Result<ClaimPath, ConfigError> {
     ClaimPath::parse(path).ok_or_else(|| ConfigError::value(format!("{at}.claim"), path, CLAIMS))
 }
 
-pub(super) fn build_condition(
-    at: &str,
-    written: wire::Condition,
-) -> Result<Condition, ConfigError> {
-    let fact = match (&written.claim, written.attribute) {
-        (Some(path), None) => Fact::Claim(build_claim(at, path)?),
-        (None, Some(wire::Attribute::Provider)) => Fact::Provider,
-        (None, Some(wire::Attribute::Workload)) => Fact::Workload,
-        _ => {
-            return Err(ConfigError::fields(
-                at,
-                "exactly one of `claim` and `attribute` must be there",
-            ));
-        }
-    };
-    for value in written.equals.iter().chain(written.one_of.iter().flatten()) {
-        if !(value.is_string() || value.is_boolean() || value.is_i64() || value.is_u64()) {
-            let value = format!("{value}");
-            return Err(ConfigError::value(
-                at,
-                &value,
-                "a text, an integer or a boolean",
-            ));
-        }
-    }
-    if written.one_of.as_ref().is_some_and(Vec::is_empty) {
-        return Err(ConfigError::fields(
-            format!("{at}.one_of"),
-            "at least one value must be there",
-        ));
-    }
-    if written.words.is_some() && (written.contains.is_none() || written.claim.is_none()) {
-        return Err(ConfigError::fields(
-            format!("{at}.words"),
-            "says how `contains` reads the text of a claim; no other test reads a list",
-        ));
-    }
-    let text_means = match &fact {
-        Fact::Claim(path) => text_means(path, written.words),
-        Fact::Provider | Fact::Workload => Text::Element,
-    };
-    let contains = |element| Test::Contains {
-        element,
-        text_means,
-    };
-    let tests: [Option<Test>; 6] = [
-        written.contains.map(contains),
-        written
-            .equals
-            .filter(|value| *value != Value::Null)
-            .map(Test::Equals),
-        written.glob.map(Test::Glob),
-        written.one_of.map(Test::OneOf),
-        written.prefix.map(Test::Prefix),
-        written.present.map(Test::Present),
-    ];
-    let mut tests = tests.into_iter().flatten();
-    match (tests.next(), tests.next()) {
-        (Some(test), None) => Ok(Condition { fact, test }),
-        _ => Err(ConfigError::fields(
-            at,
-            "exactly one of `contains`, `equals`, `glob`, `one_of`, `prefix` and `present` must be there",
-        )),
-    }
-}
-
-fn text_means(claim: &ClaimPath, words: Option<bool>) -> Text {
+pub(super) fn text_means(claim: &ClaimPath, words: Option<bool>) -> Text {
     match words {
         None => claim.text_means(),
         Some(true) => Text::Words,
         Some(false) => Text::Element,
     }
+}
+
+pub(super) const fn is_claim(fact: &Fact) -> bool {
+    matches!(fact, Fact::Claim(_))
 }
 
 /// An exact id is a template without places.

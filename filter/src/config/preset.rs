@@ -359,7 +359,7 @@ fn parameters(written: &wire::Provider) -> [Option<(&'static str, Vec<String>)>;
 
 fn condition(claim: &str, test: Test) -> Option<Condition> {
     let fact = Fact::Claim(ClaimPath::parse(claim)?);
-    Some(Condition { fact, test })
+    Some(Condition::Is { fact, test })
 }
 
 fn is_account(text: &str) -> bool {

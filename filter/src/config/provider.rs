@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::access::build_claim_conditions;
+use super::condition::{Place, build_conditions};
 use super::preset::{Expanded, Preset};
 use super::{
     AudienceClaim, ConfigError, KeySource, Problem, Provider, RemoteKeys, TokenSource,
@@ -133,9 +133,10 @@ fn build_one(
         )?);
     }
     let mut required_claims = expanded.required_claims;
-    required_claims.extend(build_claim_conditions(
+    required_claims.extend(build_conditions(
         &format!("{at}.required_claims"),
-        written.required_claims,
+        &written.required_claims,
+        Place::Claims,
     )?);
     let mut jwks = written.jwks;
     if jwks.cluster.is_some() && jwks.uri.is_none() && jwks.key_uri.is_none() {

@@ -3,6 +3,7 @@
 //! One function for each type, and one table for each object: readers that are generated for each
 //! object are a sixth of the module, and it is the gateway's workers that hold it.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -233,6 +234,12 @@ impl Read for u32 {
 impl Read for Value {
     fn read(value: Value, _place: &Place<'_>) -> Result<Self, ConfigError> {
         Ok(value)
+    }
+}
+
+impl<T: Read> Read for Box<T> {
+    fn read(value: Value, place: &Place<'_>) -> Result<Self, ConfigError> {
+        T::read(value, place).map(Self::new)
     }
 }
 

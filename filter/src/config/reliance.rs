@@ -18,15 +18,12 @@ pub(super) fn check_reliance<'a>(
     is_bound: bool,
 ) -> Result<(), ConfigError> {
     let is_weak = |path: &ClaimPath| provider.weak_claims.iter().any(|weak| weak.overlaps(path));
-    let is_strong = |condition: &Condition| match (&condition.fact, &condition.test) {
-        (_, Test::Present(false)) | (Fact::Provider, _) => false,
-        (Fact::Workload, _) => true,
-        (Fact::Claim(path), _) => !is_weak(path),
-    };
-    let rests_on_weak =
-        |condition: &Condition| matches!(&condition.fact, Fact::Claim(path) if is_weak(path));
-    let uses_weak = when.iter().any(rests_on_weak) || read.any(is_weak);
-    if uses_weak && !is_bound && !when.iter().any(is_strong) {
+    let rests_on_weak = |fact: &Fact| matches!(fact, Fact::Claim(path) if is_weak(path));
+    let uses_weak = when
+        .iter()
+        .any(|condition| condition.is_about(rests_on_weak))
+        || read.any(is_weak);
+    if uses_weak && !is_bound && !when.iter().any(|condition| is_strong(condition, &is_weak)) {
         return Err(ConfigError::fields(
             at,
             "rests only on claims that the caller, or whoever fills in a profile, can choose (see the preset's \
@@ -34,6 +31,20 @@ pub(super) fn check_reliance<'a>(
         ));
     }
     Ok(())
+}
+
+/// Whether a condition can hold only for what the provider itself says of the caller.
+fn is_strong(condition: &Condition, is_weak: &dyn Fn(&ClaimPath) -> bool) -> bool {
+    match condition {
+        Condition::All(joined) => joined.iter().any(|one| is_strong(one, is_weak)),
+        Condition::Any(joined) => joined.iter().all(|one| is_strong(one, is_weak)),
+        Condition::Not(_) => false,
+        Condition::Is { fact, test } => match (fact, test) {
+            (_, Test::Present(false)) | (Fact::Header(_) | Fact::Provider, _) => false,
+            (Fact::Certificate | Fact::Workload, _) => true,
+            (Fact::Claim(path), _) => !is_weak(path),
+        },
+    }
 }
 
 /// The providers whose `groups` something reads; `None` is every provider.
@@ -44,11 +55,7 @@ pub(super) fn group_readers(document: &wire::Document) -> Vec<Option<String>> {
             .zip(groups)
             .is_some_and(|(claim, groups)| claim.overlaps(&groups))
     };
-    let reads = |when: &[wire::Condition]| {
-        when.iter()
-            .filter_map(|condition| condition.claim.as_ref())
-            .any(is_groups)
-    };
+    let reads = |when: &[wire::Condition]| reads(when, &is_groups);
     let providers = document.providers.iter();
     let by_providers = providers
         .filter(|provider| reads(&provider.required_claims))
@@ -69,5 +76,27 @@ pub(super) fn group_readers(document: &wire::Document) -> Vec<Option<String>> {
                     .is_some_and(|from| is_groups(&from.claim))
         })
         .map(|grant| grant.provider.clone());
-    by_providers.chain(by_identities).chain(by_grants).collect()
+    // A rule that names no provider may be about the callers of each.
+    let rules = document.policy.rules.iter();
+    let by_rules = rules
+        .filter(|rule| reads(&rule.when))
+        .flat_map(|rule| match &rule.providers {
+            Some(names) => names.iter().cloned().map(Some).collect(),
+            None => alloc::vec![None],
+        });
+    let by_others = by_providers.chain(by_identities).chain(by_grants);
+    by_others.chain(by_rules).collect()
+}
+
+/// Whether one of the conditions, or of those that they join, reads a claim that is wanted.
+fn reads(when: &[wire::Condition], is_wanted: &dyn Fn(&String) -> bool) -> bool {
+    when.iter().any(|condition| {
+        let joined = [&condition.all, &condition.any].into_iter().flatten();
+        condition.claim.as_ref().is_some_and(is_wanted)
+            || joined.into_iter().any(|list| reads(list, is_wanted))
+            || condition
+                .not
+                .as_deref()
+                .is_some_and(|condition| reads(core::slice::from_ref(condition), is_wanted))
+    })
 }

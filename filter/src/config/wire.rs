@@ -1,5 +1,6 @@
 //! The document as it is written: fields, types and defaults, nothing checked beyond that.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -128,20 +129,26 @@ object! {
 
 object! {
     struct Condition {
+        all: Option<Vec<Condition>>,
+        any: Option<Vec<Condition>>,
+        not: Option<Box<Condition>>,
         claim: Option<String>,
         attribute: Option<Attribute>,
+        header: Option<String>,
         contains: Option<String>,
         equals: Option<Value>,
         glob: Option<String>,
         one_of: Option<Vec<Value>>,
         prefix: Option<String>,
         present: Option<bool>,
+        spiffe: Option<String>,
         words: Option<bool>,
     }
 }
 
 words! {
     enum Attribute {
+        Certificate = "certificate",
         Provider = "provider",
         Workload = "workload",
     }
@@ -149,7 +156,6 @@ words! {
 
 object! {
     struct Policy {
-        #[expect(dead_code, reason = "one mode so far; reading it refuses every other")]
         mode: Mode = Mode::Enforce,
         rules: Vec<Rule>,
     }
@@ -158,6 +164,7 @@ object! {
 words! {
     enum Mode {
         Enforce = "enforce",
+        Shadow = "shadow",
     }
 }
 
@@ -166,7 +173,13 @@ object! {
         name: String,
         namespace: String,
         action: Action = Action::Allow,
+        mode: Option<Mode>,
         roles: Option<Vec<String>>,
+        identities: Option<Vec<String>>,
+        providers: Option<Vec<String>>,
+        certificates: Option<Vec<String>>,
+        sources: Option<Vec<String>>,
+        when: Vec<Condition> = Vec::new(),
         anonymous: bool = false,
         authenticated: bool = false,
         methods: Option<Vec<String>>,

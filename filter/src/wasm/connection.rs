@@ -3,7 +3,7 @@
 
 use alloc::string::String;
 
-use super::request::property;
+use super::request::{property, whole_property};
 use crate::confirmation;
 
 /// The connection of the stream in whose name host calls are made.
@@ -21,8 +21,16 @@ impl confirmation::Connection for Connection {
     fn certificate_sha256(&self) -> Option<String> {
         handed_over("certificate_sha256")
     }
+
+    fn spiffe_id(&self) -> Option<String> {
+        let id = whole_property(&[FILTER_STATE, TLV, "spiffe_id"])?;
+        (!id.is_empty()).then_some(id)
+    }
 }
 
 fn handed_over(key: &str) -> Option<String> {
-    property(&["filter_state", "envoy.network.proxy_protocol.tlv", key])
+    property(&[FILTER_STATE, TLV, key])
 }
+
+const FILTER_STATE: &str = "filter_state";
+const TLV: &str = "envoy.network.proxy_protocol.tlv";

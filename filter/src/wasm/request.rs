@@ -149,6 +149,9 @@ fn conclude(shared: &Shared, outcome: &Outcome, now: UnixTime) -> Option<Verdict
     }
     if let Some(record) = &outcome.record {
         log(LogLevel::Warn, &record.line());
+        if let Some(shadow) = &record.shadow {
+            shared.shadows.record(shadow);
+        }
     }
     shared.memory.record();
     write(MapType::HttpRequestHeaders, &outcome.headers)?;
@@ -201,6 +204,12 @@ fn send(status: u16, headers: Vec<(&str, &str)>, body: &str) -> Action {
     // Paused either way: when even this fails, the request hangs until its timeout and passes nothing.
     let _status = hostcalls::send_http_response(status.into(), headers, Some(body.as_bytes()));
     Action::Pause
+}
+
+/// The same where a part of it would be something else.
+pub(super) fn whole_property(path: &[&str]) -> Option<String> {
+    let value = hostcalls::get_property(path.to_vec()).ok().flatten()?;
+    String::from_utf8(value).ok()
 }
 
 pub(super) fn property(path: &[&str]) -> Option<String> {

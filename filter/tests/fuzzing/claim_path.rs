@@ -46,13 +46,12 @@ pub(crate) fn check(data: &[u8]) {
 
 fn conditions_hold_as_said(claims: &Claims, path: &ClaimPath, found: Option<&Value>, text: &str) {
     let facts = Facts {
-        claims,
-        provider: "p",
-        workload: None,
+        claims: Some(claims),
+        ..Facts::default()
     };
     let holds = |test: Test| {
         let fact = Fact::Claim(path.clone());
-        Condition { fact, test }.holds(&facts)
+        Condition::Is { fact, test }.holds(&facts)
     };
     let is_present = found.is_some_and(|value| !value.is_null());
     assert_eq!(holds(Test::Present(true)), is_present);

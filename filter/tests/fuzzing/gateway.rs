@@ -57,6 +57,10 @@ impl Connection for Shown {
     fn certificate_sha256(&self) -> Option<String> {
         Some(CERTIFICATE.into())
     }
+
+    fn spiffe_id(&self) -> Option<String> {
+        Some("spiffe://c.test/gate".into())
+    }
 }
 
 struct Gateway {

@@ -2,37 +2,60 @@
 //! opens anything in another, and taking a grant away never opens anything at all.
 
 use identity_filter::config::Config;
+use identity_filter::keyring::Keyring;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::host::HostStandIn;
 use crate::issuer::EC;
-use crate::request::{NOW, Request};
+use crate::request::{NOW, Request, Worker};
 
 const NAMESPACES: [&str; 3] = ["red", "green", "blue"];
 const ROLES: [&str; 3] = ["reader", "writer", "admin"];
 const GROUPS: [&str; 3] = ["a", "b", "c"];
 
-/// A grant: namespace, roles, and the group that gets them (or whom the claim `roles` names).
+/// A grant: namespace, roles, and the group that gets them (or whom the claim `roles` names), in one of
+/// several ways.
 #[derive(Debug, Clone)]
 struct Grant {
     namespace: usize,
     roles: Vec<usize>,
     group: Option<usize>,
+    way: usize,
 }
 
-/// An allow or deny rule: namespace, role, path.
+/// An allow or deny rule: namespace, role, path, and what else it asks for.
 #[derive(Debug, Clone)]
 struct Rule {
     namespace: usize,
     role: usize,
     path: usize,
     is_deny: bool,
+    asks: usize,
 }
 
 #[derive(Debug, Clone)]
 struct Caller {
     groups: Vec<usize>,
     roles: Vec<usize>,
+    has_certificate: bool,
+    tenant: Option<usize>,
+}
+
+const GATE: &str = "spiffe://c/ns/edge/sa/gate";
+
+/// What a rule asks for besides a role.
+fn asked() -> [Value; 8] {
+    [
+        json!({}),
+        json!({"identities": ["spiffe://c/sa/*"]}),
+        json!({"providers": ["p"]}),
+        json!({"certificates": ["spiffe://c/ns/*/sa/gate"]}),
+        json!({"sources": ["192.0.2.0/24"]}),
+        json!({"when": [{"not": {"claim": "groups", "contains": "a"}}]}),
+        json!({"when": [{"any": [{"header": "x-tenant", "equals": "a"}, {"claim": "groups", "contains": "b"}]}]}),
+        json!({"mode": "shadow"}),
+    ]
 }
 
 const PATHS: [&str; 3] = ["/**", "/x", "/x/{id}"];
@@ -43,11 +66,13 @@ fn grants() -> impl Strategy<Value = Vec<Grant>> {
         0..3_usize,
         prop::collection::vec(0..3_usize, 1..3),
         prop::option::of(0..3_usize),
+        0..4_usize,
     )
-        .prop_map(|(namespace, roles, group)| Grant {
+        .prop_map(|(namespace, roles, group, way)| Grant {
             namespace,
             roles,
             group,
+            way,
         });
     prop::collection::vec(grant, 0..6)
 }
@@ -58,12 +83,14 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
         0..3_usize,
         0..3_usize,
         prop::bool::weighted(0.2),
+        0..asked().len(),
     )
-        .prop_map(|(namespace, role, path, is_deny)| Rule {
+        .prop_map(|(namespace, role, path, is_deny, asks)| Rule {
             namespace,
             role,
             path,
             is_deny,
+            asks,
         });
     prop::collection::vec(rule, 0..8)
 }
@@ -72,8 +99,15 @@ fn caller() -> impl Strategy<Value = Caller> {
     (
         prop::collection::vec(0..3_usize, 0..3),
         prop::collection::vec(0..3_usize, 0..3),
+        any::<bool>(),
+        prop::option::of(0..2_usize),
     )
-        .prop_map(|(groups, roles)| Caller { groups, roles })
+        .prop_map(|(groups, roles, has_certificate, tenant)| Caller {
+            groups,
+            roles,
+            has_certificate,
+            tenant,
+        })
 }
 
 fn config(grants: &[Grant], rules: &[Rule]) -> Config {
@@ -91,7 +125,14 @@ fn config(grants: &[Grant], rules: &[Rule]) -> Config {
             match grant.group {
                 Some(group) => {
                     written["roles"] = json!(roles);
-                    written["when"] = json!([{"claim": "groups", "contains": GROUPS[group]}]);
+                    let is_in = json!({"claim": "groups", "contains": GROUPS[group]});
+                    let gate = json!({"attribute": "certificate", "spiffe": GATE});
+                    written["when"] = match grant.way {
+                        0 => json!([is_in]),
+                        1 => json!([{"not": is_in}]),
+                        2 => json!([{"any": [is_in, gate]}]),
+                        _ => json!([{"all": [is_in, {"not": gate}]}]),
+                    };
                 }
                 None => written["roles_from"] = json!({"claim": "roles", "allow": roles}),
             }
@@ -99,12 +140,16 @@ fn config(grants: &[Grant], rules: &[Rule]) -> Config {
         })
         .collect();
     let rules: Vec<_> = rules.iter().enumerate().map(|(index, rule)| {
-        json!({"name": format!("r{index}"), "namespace": NAMESPACES[rule.namespace], "roles": [ROLES[rule.role]],
-               "paths": [PATHS[rule.path]], "action": if rule.is_deny { "deny" } else { "allow" }})
+        let mut written = json!({"name": format!("r{index}"), "namespace": NAMESPACES[rule.namespace], "roles": [ROLES[rule.role]],
+               "paths": [PATHS[rule.path]], "action": if rule.is_deny { "deny" } else { "allow" }});
+        let asked = asked()[rule.asks].as_object().unwrap().clone();
+        written.as_object_mut().unwrap().extend(asked);
+        written
     }).collect();
     let document = json!({
         "providers": [{"name": "p", "issuer": "https://id.test", "audiences": ["api"], "algorithms": ["ES256"],
                        "jwks": {"inline": {"keys": [EC.jwk()]}}}],
+        "identities": [{"name": "all", "provider": "p", "workload": "spiffe://c/sa/{claim:sub}"}],
         "namespaces": namespaces, "grants": grants, "policy": {"rules": rules}
     });
     Config::parse(document.to_string().as_bytes()).unwrap()
@@ -125,10 +170,18 @@ fn allowed(config: &Config, caller: &Caller) -> Vec<(&'static str, &'static str)
     let requests = NAMESPACES
         .iter()
         .flat_map(|name| TARGETS.iter().map(move |target| (*name, *target)));
+    let (keyring, engine) = (Keyring::new(config, 1), HostStandIn::engines());
+    // One worker for all of them: what it remembers of one namespace must not open another.
+    let mut worker = Worker::new(config);
+    worker.connection.spiffe_id = caller.has_certificate.then(|| GATE.into());
     requests
         .filter(|(name, target)| {
-            let request = Request::new("GET", &format!("{name}.test"), target).bearer(&token);
-            request.denial(config).is_none()
+            let mut request = Request::new("GET", &format!("{name}.test"), target).bearer(&token);
+            if let Some(tenant) = caller.tenant {
+                request = request.with("x-tenant", GROUPS[tenant]);
+            }
+            let outcome = worker.decide(request, config, &keyring, &engine);
+            outcome.denial.is_none()
         })
         .collect()
 }

@@ -17,6 +17,7 @@ mod memory;
 mod preset_traps;
 mod presets;
 mod request;
+mod rules;
 mod tokens;
 mod vectors;
 mod walk;

@@ -76,6 +76,7 @@ pub(crate) struct Worker {
 #[derive(Debug, Default)]
 pub(crate) struct Handed {
     pub(crate) thumbprint: Option<String>,
+    pub(crate) spiffe_id: Option<String>,
     /// How often it was asked for.
     pub(crate) asked: Cell<u32>,
 }
@@ -84,6 +85,10 @@ impl Connection for Handed {
     fn certificate_sha256(&self) -> Option<String> {
         self.asked.set(self.asked.get() + 1);
         self.thumbprint.clone()
+    }
+
+    fn spiffe_id(&self) -> Option<String> {
+        self.spiffe_id.clone()
     }
 }
 

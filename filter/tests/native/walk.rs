@@ -317,7 +317,7 @@ fn the_record_tells_who_what_and_why_and_never_the_token() {
         "connection_id": "c-1", "request_id": "r-1", "source": "192.0.2.1:5", "provider": "okta",
         "subject": "https://id.test#alice", "workload": "spiffe://cluster.local/ns/people/sa/alice",
         "roles": ["reader"], "certificate_bound": false, "namespace": "orders", "identity": "people", "grants": ["claimed"],
-        "rule": "read", "method": "GET", "host": "api.test", "path": "/orders/7", "status": null, "reason": null
+        "rule": "read", "method": "GET", "host": "api.test", "path": "/orders/7", "shadow": null, "status": null, "reason": null
     });
     assert_eq!(record, want);
     let allowed: Value = serde_json::from_str(&outcome.allowed.unwrap()).unwrap();
