@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use serde::Serialize;
@@ -91,6 +92,7 @@ impl Record {
 pub(crate) struct AccessLog {
     queue: SyncSender<String>,
     format: Format,
+    next: Arc<Mutex<Option<File>>>,
 }
 
 /// What a line looks like.
@@ -103,18 +105,33 @@ pub(crate) enum Format {
 }
 
 impl AccessLog {
-    /// Opens `path` for appending and starts the thread that writes to it. The thread ends, with
-    /// everything written, once the last [`AccessLog`] is dropped.
+    /// Starts the thread that writes to `file`. It ends, with everything written, once the last
+    /// [`AccessLog`] is dropped.
     ///
     /// # Errors
-    /// If the file cannot be opened.
-    pub(crate) fn open(path: &Path, format: Format) -> io::Result<(Self, JoinHandle<()>)> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+    /// If there is no thread to be had.
+    pub(crate) fn start(file: File, format: Format) -> io::Result<(Self, JoinHandle<()>)> {
         let (queue, lines) = sync_channel(QUEUE);
+        let next = Arc::new(Mutex::new(None));
+        let theirs = Arc::clone(&next);
         let writer = thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_lines(&lines, file))?;
-        Ok((Self { queue, format }, writer))
+            .spawn(move || write_lines(&lines, file, &theirs))?;
+        let log = Self {
+            queue,
+            format,
+            next,
+        };
+        Ok((log, writer))
+    }
+
+    /// The same log with lines of this form; from the next line on, all go to `file`.
+    pub(crate) fn go_on_in(&self, file: File, format: Format) -> Self {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Self {
+            format,
+            ..self.clone()
+        }
     }
 
     /// Queues one line; false if it is lost.
@@ -135,11 +152,23 @@ impl AccessLog {
     }
 }
 
+/// Opens `path` for appending.
+///
+/// # Errors
+/// If that cannot be done.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
 /// Writes what has queued up in one go, so that a burst costs few system calls and a quiet line
 /// appears at once.
-fn write_lines(lines: &Receiver<String>, file: File) {
+fn write_lines(lines: &Receiver<String>, file: File, next: &Mutex<Option<File>>) {
     let mut out = BufWriter::new(file);
     while let Ok(line) = lines.recv() {
+        // The buffer is empty between two rounds.
+        if let Some(file) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            out = BufWriter::new(file);
+        }
         let mut result = writeln!(out, "{line}");
         while let Ok(line) = lines.try_recv() {
             result = result.and_then(|()| writeln!(out, "{line}"));
@@ -155,9 +184,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lines_go_on_in_the_next_file() {
+        let folder = std::env::temp_dir();
+        let paths = [0, 1].map(|_| folder.join(format!("access-log-{}", uuid::Uuid::now_v7())));
+        let (log, writer) = AccessLog::start(open(&paths[0]).unwrap(), Format::Json).unwrap();
+        let address = "127.0.0.1:1".parse().unwrap();
+        let record = Record::new("id".to_owned(), "public".to_owned(), address, address);
+        assert!(log.write(&record));
+        while std::fs::metadata(&paths[0]).unwrap().len() == 0 {
+            thread::yield_now();
+        }
+        let next = log.go_on_in(open(&paths[1]).unwrap(), Format::Json);
+        assert!(next.write(&record) && next.write(&record));
+        drop((log, next));
+        writer.join().unwrap();
+        let lines = paths.map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            text.lines().count()
+        });
+        assert_eq!(lines, [1, 2]);
+    }
+
+    #[test]
     fn every_queued_line_is_written_before_the_end() {
         let path = std::env::temp_dir().join(format!("access-log-{}", uuid::Uuid::now_v7()));
-        let (log, writer) = AccessLog::open(&path, Format::Json).unwrap();
+        let (log, writer) = AccessLog::start(open(&path).unwrap(), Format::Json).unwrap();
         let address = "127.0.0.1:1".parse().unwrap();
         let mut record = Record::new("id".to_owned(), "public".to_owned(), address, address);
         for attempts in 0..100 {

@@ -17,7 +17,7 @@ impl Networks {
 }
 
 /// How much of an address tells one source from another.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SourcePrefix {
     /// Bits of an IPv4 address, at most 32.
     pub(crate) ipv4: u8,

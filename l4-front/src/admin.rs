@@ -1,4 +1,4 @@
-//! The operators' HTTP endpoint: /healthz, /readyz, /metrics, /endpoints.
+//! The operators' HTTP endpoint: /healthz, /readyz, /metrics, /endpoints, /config.
 //!
 //! It has no authentication and must be bound to an address that only operators reach.
 
@@ -14,11 +14,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::{Cluster, status};
 use crate::drain::Drain;
 use crate::metrics::render;
+use crate::reload::Status;
 
 /// One request and its answer; the endpoint keeps no connection longer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What there is to show.
 pub(crate) struct Pages {
     pub(crate) registry: Registry,
-    pub(crate) clusters: Arc<[Arc<Cluster>]>,
+    pub(crate) clusters: watch::Receiver<Arc<[Arc<Cluster>]>>,
+    pub(crate) status: watch::Receiver<Status>,
 }
 
 /// Serves until dropped.
@@ -77,11 +80,16 @@ fn answer(method: &Method, path: &str, pages: &Pages, drain: &Drain) -> Response
             "draining\n".to_owned(),
         ),
         "/metrics" => (StatusCode::OK, METRICS, render(&pages.registry)),
-        "/endpoints" => (StatusCode::OK, JSON, status::render(&pages.clusters)),
+        "/endpoints" => (
+            StatusCode::OK,
+            JSON,
+            status::render(&pages.clusters.borrow()),
+        ),
+        "/config" => (StatusCode::OK, JSON, pages.status.borrow().render()),
         _ => (
             StatusCode::NOT_FOUND,
             TEXT,
-            "try /healthz, /readyz, /metrics or /endpoints\n".to_owned(),
+            "try /healthz, /readyz, /metrics, /endpoints or /config\n".to_owned(),
         ),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -102,7 +110,8 @@ mod tests {
         let (trigger, drain) = DrainTrigger::new();
         let pages = Pages {
             registry: Registry::default(),
-            clusters: Arc::new([]),
+            clusters: watch::channel(Arc::from([])).1,
+            status: watch::channel(Status::first()).1,
         };
         let status = |path: &str| answer(&Method::GET, path, &pages, &drain).status().as_u16();
         assert_eq!((status("/healthz"), status("/readyz")), (200, 200));

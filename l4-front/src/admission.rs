@@ -84,16 +84,25 @@ pub(crate) struct Admitted {
 pub(crate) struct Admission {
     rules: Rules,
     open: Option<Arc<OpenPerSource>>,
-    rate: Option<RatePerSource>,
+    rate: Option<Arc<RatePerSource>>,
 }
 
 impl Admission {
-    pub(crate) fn new(rules: Rules) -> Self {
-        Self {
-            open: rules.open_per_source.map(OpenPerSource::new),
-            rate: rules.rate_per_source.map(RatePerSource::new),
-            rules,
-        }
+    /// What `before` has counted goes on to count, unless the rules now count something else.
+    pub(crate) fn new(rules: Rules, before: Option<&Self>) -> Self {
+        let before = before.filter(|before| before.rules.prefix == rules.prefix);
+        let open = rules.open_per_source.map(|limit| {
+            let open = before.and_then(|before| before.open.clone());
+            open.inspect(|open| open.set_limit(limit))
+                .unwrap_or_else(|| OpenPerSource::new(limit))
+        });
+        let rate = rules.rate_per_source.map(|rate| {
+            before
+                .filter(|before| before.rules.rate_per_source == Some(rate))
+                .and_then(|before| before.rate.clone())
+                .unwrap_or_else(|| Arc::new(RatePerSource::new(rate)))
+        });
+        Self { rules, open, rate }
     }
 
     /// Judges the peer of a socket.
@@ -162,13 +171,16 @@ mod tests {
     #[tokio::test]
     async fn deny_goes_before_allow_and_no_list_allows_all() {
         let denied = Some(Refusal::DeniedSource);
-        let open = Admission::new(rules());
+        let open = Admission::new(rules(), None);
         assert_eq!(refusal(&open, "198.51.100.1"), None);
-        let closed = Admission::new(Rules {
-            allow: networks("192.0.2.0/24 2001:db8::/32"),
-            deny: networks("192.0.2.128/25"),
-            ..rules()
-        });
+        let closed = Admission::new(
+            Rules {
+                allow: networks("192.0.2.0/24 2001:db8::/32"),
+                deny: networks("192.0.2.128/25"),
+                ..rules()
+            },
+            None,
+        );
         for (address, want) in [
             ("192.0.2.1", None),
             ("192.0.2.200", denied),
@@ -182,10 +194,13 @@ mod tests {
 
     #[tokio::test]
     async fn one_prefix_is_one_source() {
-        let admission = Admission::new(Rules {
-            open_per_source: Some(1),
-            ..rules()
-        });
+        let admission = Admission::new(
+            Rules {
+                open_per_source: Some(1),
+                ..rules()
+            },
+            None,
+        );
         let now = Instant::now();
         let _open = admission.admit("2001:db8::1".parse().unwrap(), now).ok();
         let limit = Some(Refusal::SourceLimit);
@@ -197,14 +212,17 @@ mod tests {
     async fn headers_are_believed_from_trusted_proxies_alone() {
         let now = Instant::now();
         let at = |others| {
-            Admission::new(Rules {
-                proxies: Some(TrustedProxies {
-                    sources: networks("10.0.0.0/8"),
-                    others,
-                }),
-                deny: networks("10.0.0.0/8"),
-                ..rules()
-            })
+            Admission::new(
+                Rules {
+                    proxies: Some(TrustedProxies {
+                        sources: networks("10.0.0.0/8"),
+                        others,
+                    }),
+                    deny: networks("10.0.0.0/8"),
+                    ..rules()
+                },
+                None,
+            )
         };
         let arrive = |admission: &Admission, peer: &str| match admission
             .arrive(peer.parse().unwrap(), now)
@@ -217,7 +235,44 @@ mod tests {
         assert_eq!(arrive(&refusing, "10.1.1.1"), "proxied");
         assert_eq!(arrive(&refusing, "192.0.2.1"), "untrusted_proxy");
         assert_eq!(arrive(&at(Others::Direct), "192.0.2.1"), "direct");
-        let nobody = Admission::new(rules());
+        let nobody = Admission::new(rules(), None);
         assert_eq!(arrive(&nobody, "10.1.1.1"), "direct");
+    }
+
+    #[tokio::test]
+    async fn new_rules_go_on_with_what_was_counted() {
+        let limited = |limit, ipv4| Rules {
+            open_per_source: Some(limit),
+            prefix: SourcePrefix { ipv4, ipv6: 64 },
+            ..rules()
+        };
+        let before = Admission::new(limited(2, 32), None);
+        let (now, client) = (Instant::now(), "192.0.2.1".parse().unwrap());
+        let _open = before.admit(client, now).ok();
+        let limit = Some(Refusal::SourceLimit);
+        let fewer = Admission::new(limited(1, 32), Some(&before));
+        assert_eq!(refusal(&fewer, "192.0.2.1"), limit);
+        assert_eq!(refusal(&fewer, "192.0.2.2"), None);
+        let more = Admission::new(limited(2, 32), Some(&fewer));
+        let _second = more.admit(client, now).ok();
+        assert_eq!(refusal(&more, "192.0.2.1"), limit);
+        let others = Admission::new(limited(2, 24), Some(&more));
+        assert_eq!(
+            refusal(&others, "192.0.2.1"),
+            None,
+            "counted by another prefix"
+        );
+
+        let paced = || Rules {
+            rate_per_source: Some(Rate {
+                per_second: 1.0,
+                burst: 1.0,
+            }),
+            ..rules()
+        };
+        let before = Admission::new(paced(), None);
+        assert_eq!(refusal(&before, "192.0.2.1"), None);
+        let same = Admission::new(paced(), Some(&before));
+        assert_eq!(refusal(&same, "192.0.2.1"), Some(Refusal::SourceRate));
     }
 }

@@ -13,10 +13,10 @@ mod listener;
 mod tcp;
 mod timeouts;
 mod tls;
+mod trace;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +28,15 @@ use rustls::crypto::CryptoProvider;
 pub use self::error::ConfigError;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::timeouts::Timeouts;
+pub(crate) use self::trace::{Fingerprint, SourceFile, Stamp};
 use crate::access_log::Format;
 use crate::cluster::Cluster;
 
 /// A validated configuration.
 #[derive(Debug)]
 pub struct Config {
-    pub(crate) workers: usize,
+    /// `None`: one per core.
+    pub(crate) workers: Option<usize>,
     /// Each on one processor.
     pub(crate) pin_workers: bool,
     /// Open downstream connections of all listeners together.
@@ -44,6 +46,25 @@ pub struct Config {
     pub(crate) clusters: Vec<Cluster>,
     pub(crate) access_log: Option<(PathBuf, Format)>,
     pub(crate) drain: Duration,
+    /// How often to look whether the files have changed; `None`: never.
+    pub(crate) watch: Option<Duration>,
+    /// Of `clusters`, without their endpoints, and of `listeners`, in their order.
+    pub(crate) fingerprints: Fingerprints,
+    /// Everything that it was read from.
+    pub(crate) files: Vec<SourceFile>,
+}
+
+/// What tells the parts of one configuration from those of another.
+#[derive(Debug, Default)]
+pub(crate) struct Fingerprints {
+    pub(crate) clusters: Vec<Fingerprint>,
+    pub(crate) listeners: Vec<Fingerprint>,
+}
+
+/// Why there is no configuration, and which files to look at until there is one.
+pub(crate) struct NotLoaded {
+    pub(crate) error: ConfigError,
+    pub(crate) files: Vec<SourceFile>,
 }
 
 impl Config {
@@ -52,6 +73,21 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with its path in the document.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::try_load(path).map_err(|not_loaded| not_loaded.error)
+    }
+
+    /// The same; of a bad one, the files are told too.
+    pub(crate) fn try_load(path: &Path) -> Result<Self, Box<NotLoaded>> {
+        drop(trace::take());
+        let config = Self::load_document(path);
+        let files = trace::take();
+        match config {
+            Ok(config) => Ok(Self { files, ..config }),
+            Err(error) => Err(Box::new(NotLoaded { error, files })),
+        }
+    }
+
+    fn load_document(path: &Path) -> Result<Self, ConfigError> {
         let text = files::read("--config", path)?;
         let document: Document =
             serde_yaml_ng::from_slice(&text).map_err(|source| ConfigError::Yaml {
@@ -64,11 +100,10 @@ impl Config {
 }
 
 fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config, ConfigError> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let workers = match document.workers {
-        None => cores,
-        Some(workers) => bounded("workers", workers, 1..=512)?,
-    };
+    let workers = document
+        .workers
+        .map(|workers| bounded("workers", workers, 1..=512))
+        .transpose()?;
     if document.listeners.is_empty() {
         return Err(ConfigError::Empty {
             at: "listeners".to_owned(),
@@ -79,13 +114,23 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
             at: "clusters".to_owned(),
         });
     }
+    let mut fingerprints = Fingerprints::default();
     let mut names = HashSet::new();
     let mut clusters = Vec::new();
-    for (index, cluster) in document.clusters.into_iter().enumerate() {
+    for (index, mut cluster) in document.clusters.into_iter().enumerate() {
         let at = format!("clusters[{index}]");
         once(&mut names, &format!("{at}.name"), &cluster.name)?;
+        // Endpoints come and go; what stands here is what a cluster is.
+        let endpoints = cluster.endpoints.take();
+        let (written, mark) = (format!("{cluster:?}"), trace::mark());
+        cluster.endpoints = endpoints;
         clusters.push(cluster::validate(&at, cluster, provider)?);
+        let fingerprint = trace::fingerprint(&written, mark);
+        fingerprints.clusters.push(fingerprint);
     }
+    // Routes know clusters by their place.
+    let places: Vec<_> = clusters.iter().map(|cluster| &cluster.name).collect();
+    let places = format!("{places:?}");
     let (mut names, mut binds) = (HashSet::new(), HashSet::new());
     let mut listeners = Vec::new();
     for (index, listener) in document.listeners.into_iter().enumerate() {
@@ -96,7 +141,10 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
             &format!("{at}.bind"),
             &listener.bind.to_string(),
         )?;
+        let (written, mark) = (format!("{places}{listener:?}"), trace::mark());
         listeners.push(listener::validate(&at, listener, &clusters, provider)?);
+        let fingerprint = trace::fingerprint(&written, mark);
+        fingerprints.listeners.push(fingerprint);
     }
     let access_log = document.access_log.map(|log| {
         let format = match log.format {
@@ -118,5 +166,11 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
         clusters,
         access_log,
         drain: seconds("shutdown.drain_seconds", drain, 0..=3600)?,
+        watch: match document.reload.watch_seconds {
+            0 => None,
+            got => Some(seconds("reload.watch_seconds", got, 0..=3600)?),
+        },
+        fingerprints,
+        files: Vec::new(),
     })
 }

@@ -13,6 +13,9 @@
 //! Beside the connections each cluster finds its endpoints (`discovery`), checks them (`health`) and
 //! leaves out those that fail (`cluster`).
 //!
+//! Around it: `server` is the process, `worker` a thread of it, `front` what serves and how it takes
+//! on a new configuration, `reload` when.
+//!
 //! Pure, without sockets and clocks: `balancer`, `buffer`, `client_hello`, `proxy_protocol`,
 //! `route`, `tls`.
 
@@ -29,6 +32,8 @@ mod config;
 mod connection;
 mod discovery;
 mod drain;
+mod error_chain;
+mod front;
 mod health;
 mod jitter;
 mod leg;
@@ -37,6 +42,7 @@ mod metrics;
 mod pipe;
 mod proxy_protocol;
 mod relay;
+mod reload;
 mod route;
 mod server;
 mod shared;
@@ -46,6 +52,9 @@ mod tcp;
 mod throttle;
 mod tls;
 mod upstream;
+mod worker;
 
 pub use config::{Config, ConfigError};
-pub use server::{RunError, run};
+pub use error_chain::chain;
+pub use front::RunError;
+pub use server::run;

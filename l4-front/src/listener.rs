@@ -7,14 +7,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::admission::Refusal;
 use crate::connection;
 use crate::drain::Drain;
-use crate::metrics::{Ended, OfListener};
+use crate::metrics::Ended;
 use crate::shared::Shared;
 use crate::spread::{Accepted, Workers};
 use crate::throttle::Throttle;
@@ -24,9 +26,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// One listening socket of one worker.
 pub(crate) struct Acceptor {
-    shared: Arc<Shared>,
-    labels: OfListener,
+    /// What the present configuration makes of the listener.
+    slot: Arc<ArcSwap<Shared>>,
     drain: Drain,
+    /// Ends when the listener has left the configuration.
+    removal: Drain,
     /// Each connection's task holds a clone.
     alive: mpsc::Sender<()>,
     workers: Workers,
@@ -38,17 +42,16 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        slot: Arc<ArcSwap<Shared>>,
         drain: Drain,
+        removal: Drain,
         alive: mpsc::Sender<()>,
         workers: Workers,
     ) -> Self {
         Self {
-            labels: OfListener {
-                listener: shared.listener.name.clone(),
-            },
-            shared,
+            slot,
             drain,
+            removal,
             alive,
             workers,
             reserve: reserve(),
@@ -57,13 +60,14 @@ impl Acceptor {
         }
     }
 
-    /// Accepts until the drain begins, then takes what the kernel has queued and closes the socket.
+    /// Accepts until the drain begins or the listener is removed, then takes what the kernel has queued and closes the socket.
     pub(crate) async fn run(mut self, listener: TcpListener) {
-        let mut drain = self.drain.clone();
+        let (mut drain, mut removal) = (self.drain.clone(), self.removal.clone());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = drain.begun() => break,
+                () = removal.begun() => break,
             };
             match accepted {
                 Ok((socket, peer)) => self.admit(socket, peer),
@@ -74,13 +78,18 @@ impl Acceptor {
             }
         }
         // These clients have a connection already; closing the socket would reset them.
-        while let Ok(Ok((socket, peer))) = timeout(Duration::ZERO, listener.accept()).await {
+        for _queued in 0..self.slot.load().listener.tcp.backlog {
+            // Unconstrained, or the runtime would have it wait after some of them.
+            let next = timeout(Duration::ZERO, unconstrained(listener.accept()));
+            let Ok(Ok((socket, peer))) = next.await else {
+                break;
+            };
             self.admit(socket, peer);
         }
     }
 
     fn admit(&mut self, socket: TcpStream, peer: SocketAddr) {
-        let shared = &self.shared;
+        let shared = self.slot.load_full();
         let admitted = shared.admit().and_then(|active| {
             let arrival = shared.admission.arrive(peer.ip(), Instant::now())?;
             Ok((active, arrival))
@@ -89,7 +98,7 @@ impl Acceptor {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse(refusal, Some(peer)),
         };
-        shared.metrics.accepted.get_or_create(&self.labels).inc();
+        shared.metrics.accepted.get_or_create(&shared.labels).inc();
         shared.listener.tcp.accepted.apply(&socket);
         let other = self.workers.less_loaded();
         let accepted = Accepted {
@@ -98,7 +107,7 @@ impl Acceptor {
             arrival,
             active,
             load: self.workers.load(other),
-            shared: Arc::clone(shared),
+            shared: Arc::clone(&shared),
         };
         let Some(worker) = other else {
             return start(accepted, &self.drain, &self.alive);
@@ -110,7 +119,7 @@ impl Acceptor {
         match self.workers.hand_over(worker, accepted) {
             Ok(()) => {
                 let handed_over = &shared.metrics.handed_over;
-                handed_over.get_or_create(&self.labels).inc();
+                handed_over.get_or_create(&shared.labels).inc();
             }
             Err(mut accepted) => {
                 accepted.load = self.workers.load(None);
@@ -120,11 +129,12 @@ impl Acceptor {
     }
 
     fn refuse(&mut self, refusal: Refusal, peer: Option<SocketAddr>) {
+        let shared = self.slot.load();
         let labels = Ended {
-            listener: self.labels.listener.clone(),
+            listener: shared.labels.listener.clone(),
             termination: refusal.label(),
         };
-        self.shared.metrics.refused.get_or_create(&labels).inc();
+        shared.metrics.refused.get_or_create(&labels).inc();
         if let Some(unsaid) = self.refusals.pass(Instant::now()) {
             tracing::warn!(
                 listener = labels.listener,
@@ -140,10 +150,11 @@ impl Acceptor {
     /// reserve makes room to take one connection and close it: its client learns that it must go
     /// elsewhere, instead of waiting for an answer that does not come.
     async fn failed(&mut self, listener: &TcpListener, error: &io::Error) {
-        let metrics = &self.shared.metrics;
-        metrics.accept_errors.get_or_create(&self.labels).inc();
+        let shared = self.slot.load_full();
+        let metrics = &shared.metrics;
+        metrics.accept_errors.get_or_create(&shared.labels).inc();
         if let Some(unsaid) = self.errors.pass(Instant::now()) {
-            let listener = &self.labels.listener;
+            let listener = &shared.labels.listener;
             tracing::warn!(listener, %error, unsaid, "accept failed");
         }
         use nix::libc::{EMFILE, ENFILE};

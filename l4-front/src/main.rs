@@ -29,7 +29,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Serve until SIGTERM, then drain. Exit codes: 0 drained, 1 failure, 64 bad configuration.
+    /// Serve until SIGTERM, then drain. SIGHUP loads the configuration again, and so does a change
+    /// of its files; a bad one changes nothing. Exit codes: 0 drained, 1 failure, 64 bad
+    /// configuration.
     Run {
         /// The configuration file (YAML).
         #[arg(long, value_name = "FILE")]
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
     if !serve {
         return ExitCode::SUCCESS;
     }
-    match l4_front::run(config) {
+    match l4_front::run(&path, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, ExitCode::FAILURE),
     }
@@ -64,13 +66,6 @@ fn main() -> ExitCode {
 
 /// One line on standard error: the error and what caused it.
 fn fail(error: &dyn Error, code: ExitCode) -> ExitCode {
-    let mut message = format!("l4-front: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message.push_str(": ");
-        message.push_str(&error.to_string());
-        cause = error.source();
-    }
-    eprintln!("{message}");
+    eprintln!("l4-front: {}", l4_front::chain(error));
     code
 }

@@ -1,6 +1,7 @@
 //! Counters and gauges, in the text format of Prometheus.
 
 use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -27,6 +28,12 @@ pub(crate) struct OfWorker {
     pub(crate) worker: usize,
 }
 
+/// Labels of what is counted per attempt to load the configuration again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfReload {
+    pub(crate) result: &'static str,
+}
+
 /// All that the front counts.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -41,9 +48,34 @@ pub(crate) struct Metrics {
     pub(crate) bytes_down: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) bytes_spliced: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) access_log_lost: Counter,
+    config_generation: Gauge,
+    config_last_reload_successful: Gauge,
+    config_last_success: Gauge<u64, AtomicU64>,
+    config_reloads: Family<OfReload, Counter>,
 }
 
 impl Metrics {
+    /// A configuration is at work since `now`; the first one is no reload.
+    pub(crate) fn config_applied(&self, generation: u64, now: SystemTime) {
+        if generation > 1 {
+            let applied = OfReload { result: "applied" };
+            self.config_reloads.get_or_create(&applied).inc();
+        }
+        self.config_generation
+            .set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.config_last_reload_successful.set(1);
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        self.config_last_success
+            .set(since.map_or(0, |since| since.as_secs()));
+    }
+
+    /// A configuration was bad, and the one before goes on.
+    pub(crate) fn config_refused(&self) {
+        let refused = OfReload { result: "refused" };
+        self.config_reloads.get_or_create(&refused).inc();
+        self.config_last_reload_successful.set(0);
+    }
+
     /// A registry that shows these metrics under the prefix `l4_front`.
     pub(crate) fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("l4_front");
@@ -104,6 +136,27 @@ impl Metrics {
             "access_log_lines_lost",
             "Access log lines dropped because the disk was too slow",
             self.access_log_lost.clone(),
+        );
+        registry.register(
+            "config_generation",
+            "Configurations that this process has put to work",
+            self.config_generation.clone(),
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "1 if the last attempt to load the configuration succeeded, else 0",
+            self.config_last_reload_successful.clone(),
+        );
+        registry.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When the configuration at work was put to work, since 1970",
+            Unit::Seconds,
+            self.config_last_success.clone(),
+        );
+        registry.register(
+            "config_reloads",
+            "Attempts to load the configuration again, by result",
+            self.config_reloads.clone(),
         );
         registry
     }

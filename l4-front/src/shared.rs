@@ -12,15 +12,25 @@ use crate::cluster::Cluster;
 use crate::config::Listener;
 use crate::metrics::{Metrics, OfListener};
 
-/// One listener at work.
+/// What the listeners of one configuration have in common.
+pub(crate) struct Surroundings {
+    pub(crate) clusters: Arc<[Arc<Cluster>]>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access_log: Option<AccessLog>,
+    /// Of all listeners together.
+    pub(crate) places: Arc<Places>,
+}
+
+/// One listener at work, as one configuration wants it. A connection keeps what it began with.
 pub(crate) struct Shared {
-    pub(crate) listener: Listener,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) labels: OfListener,
     pub(crate) clusters: Arc<[Arc<Cluster>]>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) admission: Admission,
     /// Permits for downstream handshakes.
-    pub(crate) handshakes: Semaphore,
+    pub(crate) handshakes: Arc<Semaphore>,
     places: Arc<Places>,
     /// Of all listeners together.
     all_places: Arc<Places>,
@@ -28,27 +38,35 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// `before` is what it takes the place of: what that has counted goes on to count.
     pub(crate) fn new(
-        listener: Listener,
-        clusters: Arc<[Arc<Cluster>]>,
-        metrics: Arc<Metrics>,
-        access_log: Option<AccessLog>,
-        all_places: Arc<Places>,
+        listener: Arc<Listener>,
+        around: &Surroundings,
+        before: Option<&Self>,
     ) -> Self {
         let labels = OfListener {
             listener: listener.name.clone(),
         };
-        let gauge = metrics.active.get_or_create_owned(&labels);
+        let limits = &listener.limits;
+        let places = before.map(|before| Arc::clone(&before.places));
+        let places = places.unwrap_or_else(|| Places::new(limits.connections));
+        places.set_most(limits.connections);
+        let handshakes = before
+            .filter(|old| old.listener.limits.handshakes_in_flight == limits.handshakes_in_flight)
+            .map(|before| Arc::clone(&before.handshakes))
+            .unwrap_or_else(|| Arc::new(Semaphore::new(limits.handshakes_in_flight)));
+        let admission = before.map(|before| &before.admission);
         Self {
-            admission: Admission::new(listener.admission.clone()),
-            handshakes: Semaphore::new(listener.limits.handshakes_in_flight),
-            places: Places::new(listener.limits.connections),
+            admission: Admission::new(listener.admission.clone(), admission),
+            handshakes,
+            places,
+            clusters: Arc::clone(&around.clusters),
+            metrics: Arc::clone(&around.metrics),
+            access_log: around.access_log.clone(),
+            all_places: Arc::clone(&around.places),
+            gauge: around.metrics.active.get_or_create_owned(&labels),
+            labels,
             listener,
-            clusters,
-            metrics,
-            access_log,
-            all_places,
-            gauge,
         }
     }
 
@@ -79,23 +97,28 @@ impl Drop for Active {
 
 /// A bounded number of places.
 pub(crate) struct Places {
-    most: usize,
+    most: AtomicUsize,
     taken: AtomicUsize,
 }
 
 impl Places {
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
-            most,
+            most: AtomicUsize::new(most),
             taken: AtomicUsize::new(0),
         })
+    }
+
+    /// Places that are taken stay taken, also where there are fewer now.
+    pub(crate) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     fn take(self: &Arc<Self>) -> Option<Place> {
         let place = Place(Arc::clone(self));
         let others = self.taken.fetch_add(1, Ordering::Relaxed);
         // Dropping the place takes this one back out of the count.
-        (others < self.most).then_some(place)
+        (others < self.most.load(Ordering::Relaxed)).then_some(place)
     }
 }
 
@@ -119,5 +142,7 @@ mod tests {
         assert!(places.take().is_none());
         drop(one);
         assert!(places.take().is_some());
+        places.set_most(1);
+        assert!(places.take().is_none());
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ const WAYS: usize = 16;
 
 /// Counts the open connections of each source.
 pub(crate) struct OpenPerSource {
-    limit: u32,
+    limit: AtomicU32,
     /// Keyed by chance, so that nobody can aim at one lock.
     hasher: RandomState,
     shards: Box<[Mutex<HashMap<IpAddr, u32>>]>,
@@ -29,17 +30,22 @@ pub(crate) struct OpenPerSource {
 impl OpenPerSource {
     pub(crate) fn new(limit: u32) -> Arc<Self> {
         Arc::new(Self {
-            limit,
+            limit: AtomicU32::new(limit),
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
         })
+    }
+
+    /// Those that are open keep their places, also where there are fewer now.
+    pub(crate) fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// A place for one more connection of `source`; `None` if it has all it may have.
     pub(crate) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<OpenOfSource> {
         let mut shard = self.shard(source)?;
         let count = shard.entry(source).or_insert(0);
-        if *count >= self.limit {
+        if *count >= self.limit.load(Ordering::Relaxed) {
             return None;
         }
         *count += 1;

@@ -111,6 +111,23 @@ impl Listening {
         socket.listen(self.backlog)?;
         Ok(socket.into())
     }
+
+    /// Sets on a socket that listens already what differs from `before`.
+    ///
+    /// # Errors
+    /// From the system: it does not know an option.
+    pub(crate) fn change(&self, before: &Self, socket: &std::net::TcpListener) -> io::Result<()> {
+        if self.defer_accept != before.defer_accept {
+            setsockopt(socket, DeferAccept, &self.defer_accept.unwrap_or(0))?;
+        }
+        if self.fast_open != before.fast_open {
+            setsockopt(socket, FastOpen, &self.fast_open.unwrap_or(0))?;
+        }
+        if self.backlog != before.backlog {
+            SockRef::from(socket).listen(self.backlog)?;
+        }
+        Ok(())
+    }
 }
 
 /// For connections to endpoints.

@@ -10,6 +10,7 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use crate::{
+    deadline::eventually,
     error::HarnessError,
     http::{Ask, Exchange},
     log,
@@ -27,6 +28,7 @@ pub struct Front {
     address: SocketAddr,
     admin: SocketAddr,
     access_log: PathBuf,
+    config: PathBuf,
 }
 
 impl Front {
@@ -69,7 +71,53 @@ impl Front {
             address,
             admin,
             access_log,
+            config,
         })
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Asks it to read its configuration again, and waits until it has tried.
+    ///
+    /// # Errors
+    /// [`HarnessError::Signal`], or [`HarnessError::Deadline`] if it does not.
+    pub async fn reload(&self) -> Result<(), HarnessError> {
+        let attempts = async || {
+            let mut sum = 0;
+            for result in ["applied", "refused"] {
+                let name = format!("l4_front_config_reloads_total{{result=\"{result}\"}}");
+                sum += self.metric(&name).await?;
+            }
+            Ok::<_, HarnessError>(sum)
+        };
+        let before = attempts().await?;
+        self.process.hang_up()?;
+        eventually("a reload", START_LIMIT, async || {
+            attempts().await.is_ok_and(|now| now > before).then_some(())
+        })
+        .await
+    }
+
+    /// Asks it to read its configuration again.
+    ///
+    /// # Errors
+    /// [`HarnessError::Signal`] if it is gone.
+    pub fn hang_up(&self) -> Result<(), HarnessError> {
+        self.process.hang_up()
+    }
+
+    /// An admin page, as text.
+    ///
+    /// # Errors
+    /// [`HarnessError::Connection`] or [`HarnessError::Http`].
+    pub async fn page(&self, path: &str) -> Result<String, HarnessError> {
+        let mut exchange = Exchange::open_clear(self.admin).await?;
+        let ask = Ask::get(&self.admin.to_string(), path);
+        Ok(exchange.send(ask).await?.text())
     }
 
     /// Where downstreams connect.
@@ -90,9 +138,7 @@ impl Front {
     /// # Errors
     /// [`HarnessError::Connection`] or [`HarnessError::Http`].
     pub async fn metric(&self, name: &str) -> Result<u64, HarnessError> {
-        let mut exchange = Exchange::open_clear(self.admin).await?;
-        let ask = Ask::get(&self.admin.to_string(), "/metrics");
-        let text = exchange.send(ask).await?.text();
+        let text = self.page("/metrics").await?;
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         Ok(line.and_then(|rest| rest.trim().parse().ok()).unwrap_or(0))
     }

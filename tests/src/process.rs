@@ -145,6 +145,14 @@ impl Process {
         self.signal(Signal::SIGTERM)
     }
 
+    /// Asks the process to read its configuration again (SIGHUP).
+    ///
+    /// # Errors
+    /// [`HarnessError::Signal`] if it is gone already.
+    pub fn hang_up(&self) -> Result<(), HarnessError> {
+        self.signal(Signal::SIGHUP)
+    }
+
     /// Stops the process where it is (SIGSTOP): its sockets stay, and nobody answers on them.
     ///
     /// # Errors

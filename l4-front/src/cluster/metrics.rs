@@ -10,19 +10,21 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::sync::watch;
 
 use super::Cluster;
 use super::endpoint::Outcome;
 use super::roster::{Report, Standing};
 
-/// Shows these clusters.
+/// Shows the clusters that there are at the time.
 #[derive(Debug)]
-pub(crate) struct ClusterMetrics(pub(crate) Arc<[Arc<Cluster>]>);
+pub(crate) struct ClusterMetrics(pub(crate) watch::Receiver<Arc<[Arc<Cluster>]>>);
 
 impl Collector for ClusterMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (mut reports, mut clusters) = (Vec::new(), Vec::new());
-        for cluster in self.0.iter() {
+        let present = Arc::clone(&self.0.borrow());
+        for cluster in present.iter() {
             clusters.push((vec![("cluster", cluster.name.clone())], cluster));
             for report in cluster.roster.report() {
                 let address = report.endpoint.address.0.to_string();

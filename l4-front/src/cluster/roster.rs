@@ -220,6 +220,16 @@ impl Roster {
         self.replan(&mut members);
     }
 
+    /// The endpoints in service, as they were named.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        let members = self.members();
+        members
+            .in_service
+            .iter()
+            .map(|m| m.target.clone())
+            .collect()
+    }
+
     /// An attempt to reach this endpoint failed, and it is to blame.
     pub(crate) fn failed(&self, endpoint: &Arc<Endpoint>, reason: &str) {
         let Some(rules) = &self.rules.ejection else {

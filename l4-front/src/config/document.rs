@@ -32,6 +32,8 @@ pub(super) struct Document {
     pub(super) clusters: Vec<Cluster>,
     pub(super) access_log: Option<AccessLog>,
     #[serde(default)]
+    pub(super) reload: Reload,
+    #[serde(default)]
     pub(super) shutdown: Shutdown,
 }
 
@@ -281,5 +283,18 @@ pub(super) struct Shutdown {
 impl Default for Shutdown {
     fn default() -> Self {
         Self { drain_seconds: 30 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reload {
+    /// How often to look whether the files have changed; 0 to 3600 s, default 5; 0: only SIGHUP.
+    pub(super) watch_seconds: u64,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self { watch_seconds: 5 }
     }
 }

@@ -1,6 +1,5 @@
 //! Certificates, keys and authorities from PEM files.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use rustls::sign::CertifiedKey;
 
 use super::document::CertificateFiles;
 use super::error::ConfigError;
+use super::trace;
 use crate::tls::certificate::Names;
 use crate::tls::downstream::Certificate;
 
@@ -104,7 +104,7 @@ pub(super) fn load_crls(
 
 /// Reads a whole file. Every file that the configuration names is read here.
 pub(super) fn read(at: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
-    fs::read(path).map_err(|source| ConfigError::Read {
+    trace::read(path).map_err(|source| ConfigError::Read {
         at: at.to_owned(),
         path: path.to_owned(),
         source,

@@ -1,0 +1,169 @@
+//! Loads the configuration again, on SIGHUP and when its files have changed, and tells what became
+//! of that.
+
+mod file_watch;
+
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+
+use self::file_watch::FileWatch;
+use crate::clock;
+use crate::config::{Config, ConfigError, NotLoaded, Stamp};
+use crate::error_chain::chain;
+use crate::front::{Front, RunError};
+use crate::metrics::Metrics;
+
+/// Which configuration is at work, and what became of the last attempt to change it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Status {
+    /// Counts the configurations that this process has put to work.
+    pub(crate) generation: u64,
+    /// When this one was put to work, RFC 3339.
+    pub(crate) applied: String,
+    pub(crate) last_attempt: String,
+    /// Why it failed; `null` if it did not.
+    pub(crate) last_error: Option<String>,
+}
+
+impl Status {
+    /// The first configuration, now.
+    pub(crate) fn first() -> Self {
+        let now = humantime::format_rfc3339_millis(clock::now()).to_string();
+        Self {
+            generation: 1,
+            applied: now.clone(),
+            last_attempt: now,
+            last_error: None,
+        }
+    }
+
+    /// For operators.
+    pub(crate) fn render(&self) -> String {
+        // Numbers and text: there is nothing that JSON cannot hold.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Apply(#[from] RunError),
+    #[error(transparent)]
+    Load(#[from] ConfigError),
+}
+
+/// See the module.
+pub(crate) struct Reloader {
+    path: PathBuf,
+    front: Front,
+    metrics: Arc<Metrics>,
+    status: watch::Sender<Status>,
+    files: FileWatch,
+    /// How often to look at the files.
+    every: Option<Duration>,
+    next_look: Instant,
+    drain: Duration,
+}
+
+impl Reloader {
+    /// Puts the first configuration to work.
+    pub(crate) async fn start(
+        path: &Path,
+        mut front: Front,
+        config: Config,
+        metrics: Arc<Metrics>,
+        status: watch::Sender<Status>,
+    ) -> Result<Self, RunError> {
+        let (files, every, drain) = (FileWatch::new(&config.files), config.watch, config.drain);
+        front.apply(config).await?;
+        metrics.config_applied(1, clock::now());
+        Ok(Self {
+            path: path.to_owned(),
+            front,
+            metrics,
+            status,
+            files,
+            every,
+            next_look: Instant::now(),
+            drain,
+        })
+    }
+
+    /// Ends when the files have changed. Whoever drops it before loses nothing.
+    pub(crate) async fn files_changed(&mut self) {
+        loop {
+            let Some(every) = self.every else {
+                return pending().await;
+            };
+            sleep_until(self.next_look).await;
+            self.next_look = Instant::now() + every;
+            let paths = self.files.paths();
+            let look = move || paths.iter().map(|path| Stamp::of(path)).collect();
+            if let Ok(now) = spawn_blocking(look).await
+                && self.files.look(now)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Loads the configuration again and puts it to work. If it is bad, everything stays as it is.
+    pub(crate) async fn reload(&mut self) {
+        let result = self.try_reload().await;
+        let now = clock::now();
+        let time = humantime::format_rfc3339_millis(now).to_string();
+        self.status.send_modify(|status| {
+            status.last_attempt.clone_from(&time);
+            match result {
+                Ok(()) => {
+                    status.generation += 1;
+                    status.applied = time;
+                    status.last_error = None;
+                    self.metrics.config_applied(status.generation, now);
+                    tracing::info!(generation = status.generation, "configuration reloaded");
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    self.metrics.config_refused();
+                    tracing::error!(error, "configuration refused, the one before goes on");
+                    status.last_error = Some(error);
+                }
+            }
+        });
+    }
+
+    async fn try_reload(&mut self) -> Result<(), ReloadError> {
+        let path = self.path.clone();
+        let loaded = spawn_blocking(move || Config::try_load(&path)).await;
+        let config = match loaded
+            .map_err(std::io::Error::from)
+            .map_err(RunError::from)?
+        {
+            Ok(config) => config,
+            Err(not_loaded) => {
+                let NotLoaded { error, files } = *not_loaded;
+                // What a bad configuration does not name yet may be what changes next.
+                self.files.add(&files);
+                return Err(error.into());
+            }
+        };
+        self.files = FileWatch::new(&config.files);
+        let (every, drain) = (config.watch, config.drain);
+        self.front.apply(config).await?;
+        (self.every, self.drain) = (every, drain);
+        Ok(())
+    }
+
+    /// The drain that the configuration asks for, and what is to be drained.
+    pub(crate) fn end(self) -> (Duration, Front) {
+        (self.drain, self.front)
+    }
+}

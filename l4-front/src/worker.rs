@@ -1,0 +1,162 @@
+//! The threads that relay: each with its own runtime, its own listening sockets, and the orders it
+//! gets.
+
+use std::io;
+use std::net::TcpListener as Socket;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwap;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+use tokio::net::TcpListener;
+use tokio::runtime::{self, Runtime};
+use tokio::sync::mpsc;
+
+use crate::drain::Drain;
+use crate::listener::{Acceptor, take_over};
+use crate::metrics::Metrics;
+use crate::shared::Shared;
+use crate::spread::{Accepted, Workers};
+
+/// Orders that may wait: one reload brings one for each new listener.
+const ORDERS: usize = 64;
+
+/// A socket that a worker is to accept from.
+pub(crate) struct Order {
+    pub(crate) socket: Socket,
+    pub(crate) slot: Arc<ArcSwap<Shared>>,
+    /// Ends the accepting; connections live on.
+    pub(crate) removal: Drain,
+}
+
+/// All workers, as the control thread sees them.
+pub(crate) struct Crew {
+    orders: Vec<mpsc::Sender<Order>>,
+    threads: Vec<JoinHandle<()>>,
+    pinned: bool,
+}
+
+impl Crew {
+    /// `count` workers; each holds a clone of `alive` for as long as it has connections.
+    ///
+    /// # Errors
+    /// If there are no threads to be had.
+    pub(crate) fn start(
+        count: usize,
+        pinned: bool,
+        metrics: &Metrics,
+        drain: &Drain,
+        alive: &mpsc::Sender<()>,
+    ) -> io::Result<Self> {
+        let (mut all, mut threads) = (Vec::new(), Vec::new());
+        let views = Workers::new(count, metrics);
+        for (number, (workers, queue)) in views.into_iter().enumerate() {
+            let runtime = runtime()?;
+            let (sender, orders) = mpsc::channel(ORDERS);
+            let work = Work {
+                orders,
+                workers,
+                queue,
+                drain: drain.clone(),
+            };
+            let alive = alive.clone();
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            threads.push(thread.spawn(move || {
+                if pinned && let Err(error) = pin(number) {
+                    tracing::warn!(number, %error, "pin_workers: a worker is not pinned");
+                }
+                runtime.block_on(work.run());
+                drop(alive);
+            })?);
+            all.push(sender);
+        }
+        Ok(Self {
+            orders: all,
+            threads,
+            pinned,
+        })
+    }
+
+    pub(crate) const fn size(&self) -> usize {
+        self.orders.len()
+    }
+
+    pub(crate) const fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+
+    /// One order for each worker.
+    pub(crate) async fn give(&self, orders: Vec<Order>) {
+        for (worker, order) in self.orders.iter().zip(orders) {
+            if worker.send(order).await.is_err() {
+                tracing::error!("a worker takes no more orders");
+            }
+        }
+    }
+
+    /// No more orders: each thread ends with its last connection.
+    pub(crate) fn dismiss(self) -> Vec<JoinHandle<()>> {
+        self.threads
+    }
+}
+
+/// What one worker does.
+struct Work {
+    orders: mpsc::Receiver<Order>,
+    workers: Workers,
+    queue: mpsc::Receiver<Accepted>,
+    drain: Drain,
+}
+
+impl Work {
+    async fn run(mut self) {
+        let (task, mut tasks) = mpsc::channel(1);
+        tokio::spawn(take_over(self.queue, self.drain.clone(), task.clone()));
+        while let Some(Order {
+            socket,
+            slot,
+            removal,
+        }) = self.orders.recv().await
+        {
+            match TcpListener::from_std(socket) {
+                Ok(socket) => {
+                    let (drain, task) = (self.drain.clone(), task.clone());
+                    let workers = self.workers.clone();
+                    let acceptor = Acceptor::new(slot, drain, removal, task, workers);
+                    tokio::spawn(acceptor.run(socket));
+                }
+                Err(error) => tracing::error!(%error, "a listener could not be started"),
+            }
+        }
+        // Its queue ends when no acceptor of any worker is left.
+        drop(self.workers);
+        drop(task);
+        // Nothing is ever sent: this ends when the last task has dropped its end.
+        let _ = tasks.recv().await;
+    }
+}
+
+/// Keeps this thread on one of the processors that the process may use.
+fn pin(number: usize) -> nix::Result<()> {
+    let me = Pid::from_raw(0);
+    let allowed = sched_getaffinity(me)?;
+    let mut processors = Vec::new();
+    for processor in 0..CpuSet::count() {
+        if allowed.is_set(processor)? {
+            processors.push(processor);
+        }
+    }
+    let turn = number.checked_rem(processors.len()).unwrap_or_default();
+    let mut one = CpuSet::new();
+    one.set(processors.get(turn).copied().unwrap_or_default())?;
+    sched_setaffinity(me, &one)
+}
+
+/// A runtime for one thread.
+///
+/// # Errors
+/// If the system has no event queue left.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread().enable_all().build()
+}
