@@ -34,12 +34,10 @@ async fn a_bad_file_changes_nothing_and_the_reason_is_told() {
     let stage = Stage::set(|config| config).await;
     let mut open = stage.connect().await;
     let good = fs::read_to_string(stage.front.config()).unwrap();
+    // Ends inside a text: half of it could end where a document may.
+    let written = good.find("address: \"").unwrap() + "address: \"127".len();
     let cases = [
-        (
-            "half a file",
-            good[..good.len() / 2].to_owned(),
-            "front.yaml",
-        ),
+        ("half a file", good[..written].to_owned(), "front.yaml"),
         (
             "an unknown cluster",
             good.replace("cluster: gateway", "cluster: nowhere"),
