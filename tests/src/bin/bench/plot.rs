@@ -86,14 +86,14 @@ fn draw(
         }))?;
     }
     for (place, row) in (0_u32..).zip(rows) {
-        let middle = i32::try_from(place * row_height + row_height / 2)?;
-        let at = chart.plotting_area().get_base_pixel();
+        let middle = f64::from(place * row_height + row_height / 2);
+        let (_, y) = chart.plotting_area().map_coordinate(&(1.0, middle));
         let style = ("sans-serif", 14).into_text_style(&root);
-        root.draw_text(&row.name, &style, (12, at.1 + middle - 7))?;
+        root.draw_text(&row.name, &style, (12, y - 7))?;
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::UpperRight)
         .background_style(WHITE)
         .border_style(BLACK)
         .draw()?;
