@@ -5,18 +5,15 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use crate::audit::{self, AllowRecord, AuditRecord, Shadow};
+use crate::audit::{AuditRecord, Shadow};
 use crate::cache::{Entry, TokenCache};
 use crate::caller::Caller;
-use crate::claims::Claims;
 use crate::condition::Facts;
 use crate::config::Config;
 use crate::confirmation::Connection;
-use crate::credential::{self, Credential};
 use crate::decision::Denial;
-use crate::headers::{self, CONNECTION_ID, Headers};
+use crate::headers::Headers;
 use crate::host::Host;
 use crate::keyring::{Keyring, WantedKey};
 use crate::namespace::Namespace;
@@ -25,8 +22,15 @@ use crate::policy::{Disclosure, Operation, Policy, Request, Ruling};
 use crate::signature::Engine;
 use crate::throttle::{self, Source, Throttle};
 use crate::time::UnixTime;
-use crate::token::Jws;
-use crate::verify::{self, Refusal, Verified};
+use crate::verify::Verified;
+
+mod authenticate;
+mod onward;
+mod record;
+
+use authenticate::authenticate;
+use onward::{forward_target, set_facts};
+use record::{allow_record, record};
 
 /// What the gateway knows of a request besides its headers.
 pub struct Context<'a> {
@@ -304,263 +308,4 @@ fn operation(headers: &Headers) -> Result<Operation, Denial> {
 
 const fn is_method_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
-}
-
-/// The caller, or `None` when the request has no credential. A credential that is there must be good,
-/// also where an anonymous rule would let the request in.
-fn authenticate(
-    config: &Config,
-    context: &mut Context<'_>,
-    namespace: &Namespace,
-    headers: &Headers,
-    findings: &mut Findings<'_>,
-) -> Result<Option<Known>, Denial> {
-    let Some(credential) = credential::find(headers, &config.providers)? else {
-        return Ok(None);
-    };
-    let certificate = mapped_certificate(config, context);
-    let is_readable = credential.token.len() <= config.limits.token_bytes;
-    let digest = is_readable
-        .then(|| context.cache.digest(credential.source, credential.token))
-        .flatten();
-    let known = digest
-        .as_ref()
-        .and_then(|digest| Some((digest, context.cache.find(digest)?)));
-    if let Some((digest, entry)) = known
-        && let Some(provider) = config.providers.get(entry.provider)
-        && let keys = context.keyring.keys(provider, entry.verified.key_id())
-        && entry.verified.still_holds(provider, keys, context.now)
-    {
-        if let Err(refusal) = entry.verified.check_connection(context.connection) {
-            // It stays remembered: that somebody else has a copy takes nothing from its holder.
-            findings.source = (context.source)();
-            if let Some(source) = findings.source.as_deref().and_then(Source::parse) {
-                context.throttle.on_failure(source, context.now);
-            }
-            return Err(refusal.into());
-        }
-        if entry.caller.namespace == namespace.name && entry.caller.certificate == certificate {
-            return Ok(Some(entry.into()));
-        }
-        let caller = Caller::new(provider, namespace, &entry.verified, certificate);
-        let entry = Entry {
-            caller: Rc::new(caller),
-            ..entry.clone()
-        };
-        let known = Known::from(&entry);
-        context.cache.insert(*digest, entry);
-        return Ok(Some(known));
-    }
-    findings.source = (context.source)();
-    let source = findings.source.as_deref().and_then(Source::parse);
-    // Only now: whoever shares a source with a sender of bad tokens still has those that were good.
-    if let Some(source) = source {
-        context
-            .throttle
-            .check(source, context.now)
-            .map_err(|seconds| {
-                findings.retry_after = Some(seconds);
-                Denial::SourceThrottled
-            })?;
-    }
-    let verified = verify(
-        config,
-        &credential,
-        context,
-        namespace,
-        certificate,
-        &mut findings.wanted_key,
-    );
-    match verified {
-        Ok(entry) => {
-            let known = Known::from(&entry);
-            if let Some(digest) = digest {
-                context.cache.insert(digest, entry);
-            }
-            Ok(Some(known))
-        }
-        Err(denial) => {
-            if let Some(digest) = digest {
-                context.cache.remove(&digest);
-            }
-            // That keys are not there is not the sender's fault, and one that is missing may yet come.
-            let is_bad = denial.status() == 401 && findings.wanted_key.is_none();
-            if let Some(source) = source.filter(|_| is_bad) {
-                context.throttle.on_failure(source, context.now);
-            }
-            Err(denial)
-        }
-    }
-}
-
-/// The SPIFFE id of the client certificate, where who the caller is depends on it.
-fn mapped_certificate(config: &Config, context: &Context<'_>) -> Option<String> {
-    let asks = config.maps_certificates;
-    asks.then(|| context.connection.spiffe_id()).flatten()
-}
-
-/// Reads a token that is not known yet, and checks all of it.
-fn verify(
-    config: &Config,
-    credential: &Credential<'_>,
-    context: &Context<'_>,
-    namespace: &Namespace,
-    certificate: Option<String>,
-    wanted_key: &mut Option<WantedKey>,
-) -> Result<Entry, Denial> {
-    // One preset's tokens have padding; what has it elsewhere is no token.
-    let is_padded = credential.token.ends_with('=')
-        && config.providers.iter().any(|provider| {
-            provider.accepts_padding && provider.tokens.contains(credential.source)
-        });
-    let jws = if is_padded {
-        Jws::parse_padded(credential.token, config.limits.token_bytes)?
-    } else {
-        Jws::parse(credential.token, config.limits.token_bytes)?
-    };
-    let claims = Claims::parse(jws.payload()).map_err(|_refused| Denial::TokenMalformed)?;
-    let issuer = verify::issuer(jws.header(), &claims).ok_or(Denial::TokenMalformed)?;
-    let is_opaque = config
-        .providers
-        .iter()
-        .any(|provider| provider.opaque_issuer.as_deref() == Some(issuer));
-    let (index, provider) = match verify::choose(&config.providers, issuer, jws.header()) {
-        Some(chosen) => chosen,
-        None if is_opaque => return Err(Denial::TokenOpaque),
-        None => return Err(Denial::IssuerUnknown),
-    };
-    if !provider.tokens.contains(credential.source) {
-        return Err(Denial::TokenSourceRefused);
-    }
-    if is_padded && !provider.accepts_padding {
-        return Err(Denial::TokenMalformed);
-    }
-    let key_id = jws.header().key_id.as_deref();
-    let keys = context.keyring.keys(provider, key_id);
-    let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
-        .inspect_err(|refusal| {
-            if matches!(refusal, Refusal::Key | Refusal::KeysUnavailable) {
-                *wanted_key = Some(WantedKey {
-                    provider: Rc::clone(provider),
-                    id: key_id.map(String::from),
-                });
-            }
-        })
-        .map_err(|refusal| match refusal {
-            // Other tokens of the issuer may be of use; one of a type of its own is not.
-            Refusal::Type if is_opaque => Denial::TokenOpaque,
-            refusal => refusal.into(),
-        })?;
-    verified.check_connection(context.connection)?;
-    Ok(Entry {
-        provider: index,
-        caller: Rc::new(Caller::new(provider, namespace, &verified, certificate)),
-        verified: Rc::new(verified),
-    })
-}
-
-/// What the gateway does not know by itself, for its access log.
-fn allow_record<'a>(context: &'a Context<'_>, findings: &'a Findings<'_>) -> AllowRecord<'a> {
-    let caller = findings.caller();
-    AllowRecord {
-        decision_id: &context.decision_id,
-        provider: caller.map(|caller| caller.provider.as_str()),
-        subject: caller.map(|caller| caller.subject.as_str()),
-        workload: caller.and_then(|caller| caller.workload.as_deref()),
-        roles: caller.map(|caller| caller.roles.as_slice()),
-        certificate_bound: caller.map(|caller| caller.certificate_bound),
-        namespace: findings.namespace.map(|namespace| namespace.name.as_str()),
-        identity: caller.and_then(|caller| caller.identity.as_deref()),
-        grants: caller.map(|caller| caller.grants.as_slice()),
-        rule: findings.rule,
-        shadow: findings.shadow.as_ref(),
-    }
-}
-
-/// All that is known, for the log.
-fn record(headers: &Headers, context: &Context<'_>, findings: &Findings<'_>) -> AuditRecord {
-    let caller = findings.caller();
-    let operation = findings.operation.as_ref();
-    // What was refused stands there as it came.
-    let host = || headers.only(":authority").map(audit::excerpt);
-    let path = || {
-        let target = headers.only(":path")?;
-        Some(audit::excerpt(path::split_query(target).0))
-    };
-    AuditRecord {
-        r#type: "audit",
-        time: context.now.rfc3339(),
-        decision: "allow",
-        decision_id: context.decision_id.clone(),
-        connection_id: context.connection_id.clone(),
-        request_id: headers.only("x-request-id").map(audit::excerpt),
-        source: findings.source.clone().or_else(context.source),
-        provider: caller.map(|caller| caller.provider.clone()),
-        subject: caller.map(|caller| caller.subject.clone()),
-        workload: caller.and_then(|caller| caller.workload.clone()),
-        roles: caller.map(|caller| caller.roles.clone()),
-        certificate_bound: caller.map(|caller| caller.certificate_bound),
-        namespace: findings.namespace.map(|namespace| namespace.name.clone()),
-        identity: caller.and_then(|caller| caller.identity.clone()),
-        grants: caller.map(|caller| caller.grants.clone()),
-        rule: findings.rule.map(Into::into),
-        method: headers.only(":method").map(audit::excerpt),
-        host: operation.map_or_else(host, |operation| Some(operation.host.as_str().into())),
-        path: operation.map_or_else(path, |operation| Some(operation.path.as_str().into())),
-        shadow: findings.shadow.clone(),
-        status: None,
-        reason: None,
-    }
-}
-
-/// Puts the forms that were judged in place of those that came, so that nobody judges them anew.
-fn forward_target(headers: &mut Headers, operation: &Operation) -> bool {
-    let authority = headers.only(":authority").and_then(|authority| {
-        let canonical = operation.host.authority(authority);
-        (canonical.as_bytes() != authority).then_some(canonical)
-    });
-    let target = headers.only(":path").and_then(|target| {
-        let (path, query) = path::split_query(target);
-        let canonical = operation.path.as_str().as_bytes();
-        (canonical != path).then(|| [canonical, query].concat())
-    });
-    if let Some(authority) = &authority {
-        headers.set(":authority", authority);
-    }
-    if let Some(target) = &target {
-        headers.set_bytes(":path", target);
-    }
-    authority.is_some() || target.is_some()
-}
-
-/// What the workload is told. None of these headers is there before: all of them were stripped.
-fn set_facts(
-    config: &Config,
-    headers: &mut Headers,
-    context: &Context<'_>,
-    findings: &Findings<'_>,
-    disclosure: Disclosure,
-) {
-    let names = config.headers.names();
-    if let Some(id) = &context.connection_id {
-        headers.add(CONNECTION_ID, headers::escaped(id).as_bytes());
-    }
-    if disclosure == Disclosure::Nothing {
-        return;
-    }
-    headers.add(&names.decision, context.decision_id.as_bytes());
-    if let Some(namespace) = findings.namespace {
-        headers.add(&names.namespace, namespace.name.as_bytes());
-    }
-    if let (Disclosure::Identity, Some(caller)) = (disclosure, findings.caller()) {
-        headers.add(&names.provider, caller.provider.as_bytes());
-        headers.add(&names.subject, caller.subject.as_bytes());
-        if let Some(workload) = &caller.workload {
-            headers.add(&names.workload, workload.as_bytes());
-        }
-        if !caller.roles.is_empty() {
-            let roles: Vec<_> = caller.role_names().collect();
-            headers.add(&names.roles, roles.join(",").as_bytes());
-        }
-    }
 }
