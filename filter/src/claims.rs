@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde_json::{Map, Value};
 
@@ -101,6 +102,17 @@ const ALLOCATION_BYTES: usize = 16;
 pub struct ClaimPath {
     first: String,
     rest: Vec<String>,
+}
+
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in [&self.first].into_iter().chain(&self.rest).enumerate() {
+            let dot = if index == 0 { "" } else { "." };
+            let quote = if name.contains('.') { "\"" } else { "" };
+            write!(f, "{dot}{quote}{name}{quote}")?;
+        }
+        Ok(())
+    }
 }
 
 impl ClaimPath {

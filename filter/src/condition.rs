@@ -12,6 +12,11 @@ use crate::headers::Headers;
 use crate::identity;
 use crate::spiffe::SpiffePattern;
 
+mod unmet;
+mod words;
+
+pub use unmet::Unmet;
+
 /// What must hold. How deep conditions are joined is bounded where they are read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
@@ -87,6 +92,22 @@ pub struct Facts<'a> {
     pub workload: Option<&'a str>,
 }
 
+impl Facts<'_> {
+    /// A fact that is a text, as all but claims are.
+    fn text<'a>(&'a self, fact: &'a Fact) -> Option<&'a str> {
+        match fact {
+            Fact::Certificate => self.certificate,
+            Fact::Claim(_) => None,
+            Fact::Header(name) => self
+                .headers
+                .and_then(|headers| headers.only(name))
+                .and_then(|value| core::str::from_utf8(value).ok()),
+            Fact::Provider => self.provider,
+            Fact::Workload => self.workload,
+        }
+    }
+}
+
 impl Condition {
     /// Whether it holds.
     #[must_use]
@@ -101,19 +122,10 @@ impl Condition {
             Self::Not(condition) => return !condition.holds(facts),
             Self::Is { fact, test } => (fact, test),
         };
-        let text = match fact {
-            Fact::Claim(path) => {
-                return test.accepts(facts.claims.and_then(|claims| claims.at(path)));
-            }
-            Fact::Certificate => facts.certificate,
-            Fact::Header(name) => facts
-                .headers
-                .and_then(|headers| headers.only(name))
-                .and_then(|value| core::str::from_utf8(value).ok()),
-            Fact::Provider => facts.provider,
-            Fact::Workload => facts.workload,
-        };
-        test.accepts(text.map(Value::from).as_ref())
+        match fact {
+            Fact::Claim(path) => test.accepts(facts.claims.and_then(|claims| claims.at(path))),
+            fact => test.accepts(facts.text(fact).map(Value::from).as_ref()),
+        }
     }
 
     /// Hands every fact that it is about to `visit`.

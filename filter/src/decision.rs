@@ -14,7 +14,7 @@ use crate::token::TokenError;
 use crate::verify::Refusal;
 
 /// Why a request is denied. The names in the audit record are these in snake case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Denial {
     /// The token's algorithm is unknown or not in the provider's list.

@@ -25,6 +25,7 @@ use crate::time::UnixTime;
 use crate::verify::Verified;
 
 mod authenticate;
+pub mod explanation;
 mod onward;
 mod record;
 

@@ -73,6 +73,28 @@ impl Routes {
     /// wildcard, the longer wildcard before the shorter, the longer prefix before the shorter.
     #[must_use]
     pub fn find(&self, host: &Host, path: &CanonicalPath) -> Option<&Namespace> {
+        self.search(host, path, |_host, _route, namespace| Some(namespace))
+    }
+
+    /// Every route that host and path fit, the one that decides first: host and prefix in one text, and
+    /// whose it is.
+    #[must_use]
+    pub fn fitting(&self, host: &Host, path: &CanonicalPath) -> Vec<(String, &Namespace)> {
+        let mut fitting = Vec::new();
+        let _all: Option<()> = self.search(host, path, |wildcard, route, namespace| {
+            fitting.push(([wildcard, route].concat(), namespace));
+            None
+        });
+        fitting
+    }
+
+    /// Hands the routes that host and path fit to `take`, the most specific first, until it takes one.
+    fn search<'a, T>(
+        &'a self,
+        host: &Host,
+        path: &CanonicalPath,
+        mut take: impl FnMut(&'static str, &str, &'a Namespace) -> Option<T>,
+    ) -> Option<T> {
         let target = [host.as_str(), path.as_str()].concat();
         let ends: Vec<_> = path::prefix_ends(path.as_str(), self.deepest)
             .map(|end| host.as_str().len() + end)
@@ -83,12 +105,11 @@ impl Routes {
         // What follows a dot is a host that this one is below.
         let suffixes = host.as_str().match_indices('.').map(|(dot, _)| dot + 1);
         prefixes(0)
-            .find_map(|prefix| self.exact.get(prefix))
+            .find_map(|prefix| take("", prefix, self.exact.get(prefix)?))
             .or_else(|| {
                 let mut below = suffixes.flat_map(prefixes);
-                below.find_map(|prefix| self.below.get(prefix))
+                below.find_map(|prefix| take("*.", prefix, self.below.get(prefix)?))
             })
-            .map(|namespace| &**namespace)
     }
 }
 

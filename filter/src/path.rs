@@ -8,6 +8,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
+
+mod refusal;
+
+pub use refusal::Refusal;
 
 /// A canonical path: begins with `/`; no empty segment but the last, no dot segment; escapes only
 /// where a character cannot stand for itself, with upper-case digits.
@@ -165,6 +170,21 @@ pub struct PathPattern {
 enum Part {
     Literal(String),
     AnySegment,
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |f: &mut fmt::Formatter<'_>, part: &Part| match part {
+            Part::Literal(literal) => write!(f, "/{literal}"),
+            Part::AnySegment => f.write_str("/*"),
+        };
+        self.head.iter().try_for_each(|head| part(f, head))?;
+        if let Some(tail) = &self.tail {
+            f.write_str("/**")?;
+            tail.iter().try_for_each(|tail| part(f, tail))?;
+        }
+        Ok(())
+    }
 }
 
 impl PathPattern {

@@ -16,6 +16,10 @@ use crate::path::{CanonicalPath, PathPattern};
 use crate::rules::Rules;
 use crate::spiffe::SpiffePattern;
 
+mod unmet;
+
+pub use unmet::Part;
+
 /// What a request asks for, in canonical form.
 #[derive(Debug)]
 pub struct Operation {
@@ -203,12 +207,9 @@ impl Policy {
         if let Some(rule) = self.deny.first(operation, |rule| applies(rule, true)) {
             return Ruling::Denied { rule: &rule.name };
         }
-        let may_be_meant =
-            |rule: &Rule| operation.method != CONNECT || !rule.scope.methods.is_empty();
-        match self
-            .allow
-            .first(operation, |rule| may_be_meant(rule) && applies(rule, false))
-        {
+        match self.allow.first(operation, |rule| {
+            rule.scope.may_allow(operation) && applies(rule, false)
+        }) {
             Some(rule) => Ruling::Allowed {
                 rule: &rule.name,
                 disclosure: if rule.callers.is_authenticated {
@@ -226,11 +227,24 @@ impl Scope {
     /// Whether the operation is one of these.
     #[must_use]
     pub fn covers(&self, operation: &Operation) -> bool {
-        (self.methods.is_empty() || self.methods.contains(&operation.method))
-            && (self.hosts.is_empty()
-                || self.hosts.iter().any(|host| host.matches(&operation.host)))
-            && (self.paths.is_empty()
-                || self.paths.iter().any(|path| path.matches(&operation.path)))
+        self.has_method(operation) && self.has_host(operation) && self.has_path(operation)
+    }
+
+    fn has_method(&self, operation: &Operation) -> bool {
+        self.methods.is_empty() || self.methods.contains(&operation.method)
+    }
+
+    fn has_host(&self, operation: &Operation) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(&operation.host))
+    }
+
+    fn has_path(&self, operation: &Operation) -> bool {
+        self.paths.is_empty() || self.paths.iter().any(|path| path.matches(&operation.path))
+    }
+
+    /// Whoever allows a tunnel says so.
+    fn may_allow(&self, operation: &Operation) -> bool {
+        operation.method != CONNECT || !self.methods.is_empty()
     }
 }
 
@@ -239,27 +253,43 @@ impl Callers {
     /// come from it.
     fn include(&self, request: &Request<'_>, if_unknown: bool) -> bool {
         let facts = &request.facts;
-        let fits = |patterns: &[SpiffePattern], id: Option<&str>| {
-            patterns.is_empty()
-                || id.is_some_and(|id| patterns.iter().any(|pattern| pattern.matches(id)))
-        };
-        (!self.is_authenticated || request.roles.is_some())
-            && (self.roles.is_empty()
-                || request
-                    .roles
-                    .is_some_and(|roles| roles.iter().any(|role| self.roles.contains(role))))
+        self.has_credential(request)
+            && self.has_role(request)
             && fits(&self.identities, facts.workload)
-            && (self.providers.is_empty()
-                || facts
-                    .provider
-                    .is_some_and(|name| self.providers.iter().any(|provider| provider == name)))
+            && self.has_provider(facts)
             && fits(&self.certificates, facts.certificate)
-            && (self.sources.is_empty()
-                || request.source.map_or(if_unknown, |source| {
-                    self.sources.iter().any(|network| network.contains(&source))
-                }))
+            && self.has_source(request, if_unknown)
             && self.when.iter().all(|condition| condition.holds(facts))
     }
+
+    const fn has_credential(&self, request: &Request<'_>) -> bool {
+        !self.is_authenticated || request.roles.is_some()
+    }
+
+    fn has_role(&self, request: &Request<'_>) -> bool {
+        self.roles.is_empty()
+            || request
+                .roles
+                .is_some_and(|roles| roles.iter().any(|role| self.roles.contains(role)))
+    }
+
+    fn has_provider(&self, facts: &Facts<'_>) -> bool {
+        self.providers.is_empty()
+            || facts
+                .provider
+                .is_some_and(|name| self.providers.iter().any(|provider| provider == name))
+    }
+
+    fn has_source(&self, request: &Request<'_>, if_unknown: bool) -> bool {
+        self.sources.is_empty()
+            || request.source.map_or(if_unknown, |source| {
+                self.sources.iter().any(|network| network.contains(&source))
+            })
+    }
+}
+
+fn fits(patterns: &[SpiffePattern], id: Option<&str>) -> bool {
+    patterns.is_empty() || id.is_some_and(|id| patterns.iter().any(|pattern| pattern.matches(id)))
 }
 
 /// RFC 9110 section 9.3.6.

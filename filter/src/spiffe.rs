@@ -1,6 +1,7 @@
 //! Patterns of SPIFFE ids (SPIFFE-ID section 2), by whole segments.
 
 use alloc::string::String;
+use core::fmt;
 
 use crate::identity::{ID_LIMIT, is_segment_part};
 use crate::path::PathPattern;
@@ -11,6 +12,12 @@ use crate::path::PathPattern;
 pub struct SpiffePattern {
     domain: String,
     path: PathPattern,
+}
+
+impl fmt::Display for SpiffePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spiffe://{}{}", self.domain, self.path)
+    }
 }
 
 impl SpiffePattern {

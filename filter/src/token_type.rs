@@ -45,6 +45,13 @@ impl TokenTypes {
         }
     }
 
+    /// A `typ` that a credential may have; nothing where it needs none.
+    #[must_use]
+    pub fn example(&self) -> Option<&str> {
+        let first = self.accepted.first().map(String::as_str);
+        first.filter(|_| !self.may_be_absent)
+    }
+
     /// Whether a token with this `typ` may be a credential.
     #[must_use]
     pub fn accept(&self, written: Option<&str>) -> bool {

@@ -157,6 +157,35 @@ pub fn choose<'a>(
         .or_else(|| of_issuer().next())
 }
 
+/// What is checked of a token, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// The provider has the algorithm, and somebody can check it.
+    Algorithm,
+    /// `typ`.
+    Type,
+    /// The load balancer, where the provider names one.
+    Signer,
+    /// The provider has the key.
+    Key,
+    /// The key has made the signature.
+    Signature,
+    /// The token is for us.
+    Audience,
+    /// `exp`, `iat` and `nbf`.
+    Times,
+    /// All of the caller's groups are there, where they are asked for.
+    Groups,
+    /// What the provider's tokens must say.
+    RequiredClaims,
+    /// `cnf` binds to something that can be checked.
+    Confirmation,
+    /// `sub`.
+    Subject,
+    /// The connection has the certificate that the token is bound to. Not [`verify`]'s to ask.
+    Connection,
+}
+
 /// Checks `jws`, whose unverified `iss` is that of `provider`, and gives out its claims.
 ///
 /// # Errors
@@ -169,35 +198,62 @@ pub fn verify(
     claims: Claims,
     now: UnixTime,
 ) -> Result<Verified, Refusal> {
+    verify_and_tell(provider, keys, engine, jws, claims, now, |_passed| {})
+}
+
+/// The same, and tells each check that was passed.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_and_tell(
+    provider: &Provider,
+    keys: Option<&KeySet>,
+    engine: &dyn Engine,
+    jws: &Jws<'_>,
+    claims: Claims,
+    now: UnixTime,
+    mut tell: impl FnMut(Check),
+) -> Result<Verified, Refusal> {
     let algorithm = Algorithm::from_name(&jws.header().algorithm)
         .filter(|algorithm| provider.algorithms.contains(algorithm))
         .ok_or(Refusal::Algorithm)?;
     if !engine.checks(algorithm) {
         return Err(Refusal::AlgorithmUnavailable);
     }
+    tell(Check::Algorithm);
     if !provider.types.accept(jws.header().kind.as_deref()) {
         return Err(Refusal::Type);
     }
+    tell(Check::Type);
     check_signer(provider, jws.header())?;
+    tell(Check::Signer);
     let keys = keys.ok_or(Refusal::KeysUnavailable)?;
     let key = keys.pick(jws.header(), algorithm).ok_or(Refusal::Key)?;
+    tell(Check::Key);
     let text = jws.signing_input().as_bytes();
     if !engine.is_valid(algorithm, key, text, jws.signature()) {
         return Err(Refusal::Signature);
     }
+    tell(Check::Signature);
     check_audience(provider, jws.header(), &claims)?;
+    tell(Check::Audience);
     check_times(provider, jws.header(), &claims, now)?;
+    tell(Check::Times);
     if provider.refuses_groups_overage && has_groups_overage(&claims) {
         return Err(Refusal::GroupsOverage);
     }
+    tell(Check::Groups);
     check_required(provider, &claims)?;
+    tell(Check::RequiredClaims);
     let certificate = provider.confirmations.certificate(&claims)?;
+    tell(Check::Confirmation);
     let subject = match claims.top("sub") {
         Some(Value::String(subject)) if (1..=SUBJECT_LIMIT).contains(&subject.len()) => {
             subject.clone()
         }
         _ => return Err(Refusal::Malformed),
     };
+    tell(Check::Subject);
     Ok(Verified {
         subject,
         claims,

@@ -18,7 +18,7 @@ describe() {
     advisories) echo "cargo deny: security advisories" ;;
     shell) echo "shellcheck" ;;
     yaml) echo "yamllint" ;;
-    manifests) echo "each manifest says what it does, is in its kustomization, and has no mistake in the filter's configuration" ;;
+    manifests) echo "each manifest says what it does and is in its kustomization; the filter's configuration has no mistake and decides its cases as expected" ;;
     file-size) echo "no source file over $longest_file lines" ;;
     unfinished) echo "no unfinished work in the text" ;;
     machine-paths) echo "no path of one machine" ;;
@@ -120,13 +120,17 @@ check_manifests() {
       echo "$file: does not open with a comment that says what it does and what breaks without it"
       bad=1
     }
-    [[ $file == */kustomization.yaml ]] || grep -qxF -- "- ${file##*/}" "${file%/*}/kustomization.yaml" || {
+    [[ $file == */kustomization.yaml || $file == istio-manifests/tests/* ]] || grep -qxF -- "- ${file##*/}" "${file%/*}/kustomization.yaml" || {
       echo "$file: not named in ${file%/*}/kustomization.yaml"
       bad=1
     }
   done < <(files 'istio-manifests/*.yaml')
   files 'istio-manifests/*.yaml' | xargs -d '\n' grep -lE '^kind: (WasmPlugin|TrafficExtension)$' |
     xargs -d '\n' cargo run --quiet --locked --package identity-policy -- check || bad=1
+  # The cases in tests/NAME are about base/NAME.
+  while read -r file; do
+    cargo run --quiet --locked --package identity-policy -- test "istio-manifests/base/${file##*/}" "$file" || bad=1
+  done < <(files 'istio-manifests/tests/*.yaml')
   return "$bad"
 }
 

@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Checks the identity filter's configuration, without a gateway.
+mod explain;
+mod suite;
+
+pub(crate) use explain::Explain;
+pub(crate) use suite::{Diff, Test};
+
+/// Checks, explains and tests the identity filter's configuration, without a gateway.
 ///
 /// FILE is a manifest with a WasmPlugin, or a TrafficExtension of Istio 1.30 or later, among other resources,
 /// or the bare configuration (the plugin's `pluginConfig`), as YAML or JSON; `-` is standard input.
@@ -21,6 +27,9 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Check(Check),
+    Diff(Diff),
+    Explain(Box<Explain>),
+    Test(Test),
 }
 
 /// Say what is wrong with configurations: file, line, column, the place in the document, what stands there and

@@ -3,14 +3,43 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::caller::CallerError;
+use crate::place::Place;
+use crate::record::RecordError;
+
 /// Ends the program with status 2.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// A value of an option that cannot be read. The value may be a secret and is not repeated.
+    #[error("{option}: {allowed}")]
+    Argument {
+        option: &'static str,
+        allowed: &'static str,
+    },
+    /// A file of cases, claims or keys that is not what it must be.
+    #[error("{file}{}: {problem}", Place::suffix(*.place))]
+    Malformed {
+        file: String,
+        place: Option<Place>,
+        problem: String,
+    },
+    /// A configuration that the filter would refuse. Each line is a mistake.
+    #[error("the filter refuses this configuration:\n{}", .lines.join("\n"))]
+    Mistakes { lines: Vec<String> },
     /// A file without anything for the filter.
     #[error(
         "{file}: no configuration: neither a WasmPlugin, nor a TrafficExtension, nor a document with `providers`"
     )]
     NoConfiguration { file: String },
+    /// A caller whose token cannot be made up.
+    #[error(transparent)]
+    Caller(#[from] CallerError),
+    /// A file with more than one configuration.
+    #[error("{file}: {count} configurations; the question is about one")]
+    SeveralConfigurations { file: String, count: usize },
+    /// A log without the record that is asked for.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// Standard output is closed or full.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),

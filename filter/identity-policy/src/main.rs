@@ -12,11 +12,23 @@ use crate::args::{Args, Command};
 use crate::error::Error;
 
 mod args;
+mod caller;
+mod cases;
 mod check;
+mod clock;
+mod diff;
 mod document;
 mod error;
+mod explain;
 mod mistakes;
+mod paint;
 mod place;
+mod policy;
+mod question;
+mod record;
+mod report;
+mod test;
+mod words;
 
 fn main() -> ExitCode {
     match run(Args::parse().command, &mut io::stdout().lock()) {
@@ -34,5 +46,8 @@ fn main() -> ExitCode {
 fn run(command: Command, output: &mut dyn Write) -> Result<u8, Error> {
     match command {
         Command::Check(args) => check::run(&args, output),
+        Command::Diff(args) => diff::run(&args, output),
+        Command::Explain(args) => explain::run(&args, output),
+        Command::Test(args) => test::run(&args, output),
     }
 }

@@ -40,6 +40,11 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    /// What stands behind a file's name.
+    pub(crate) fn suffix(place: Option<Self>) -> String {
+        place.map_or_else(String::new, |place| format!(":{place}"))
+    }
+
     /// Where `path` leads in the document of this number: to a member's name, or to an element. Where it leads
     /// nowhere, the last that is there.
     pub(crate) fn find(text: &str, document: usize, path: &[Step]) -> Option<Self> {

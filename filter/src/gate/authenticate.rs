@@ -7,7 +7,7 @@ use super::{Context, Findings, Known};
 use crate::cache::Entry;
 use crate::caller::Caller;
 use crate::claims::Claims;
-use crate::config::Config;
+use crate::config::{Config, Provider};
 use crate::credential::{self, Credential};
 use crate::decision::Denial;
 use crate::headers::Headers;
@@ -105,9 +105,20 @@ pub(super) fn authenticate(
 }
 
 /// The SPIFFE id of the client certificate, where who the caller is depends on it.
-fn mapped_certificate(config: &Config, context: &Context<'_>) -> Option<String> {
+pub(super) fn mapped_certificate(config: &Config, context: &Context<'_>) -> Option<String> {
     let asks = config.maps_certificates;
     asks.then(|| context.connection.spiffe_id()).flatten()
+}
+
+/// A token that was read, and the provider that it says to be of. Nothing in it is verified.
+pub(super) struct Presented<'a> {
+    pub(super) jws: Jws<'a>,
+    pub(super) claims: Claims,
+    /// Which of the providers it is.
+    pub(super) index: usize,
+    pub(super) provider: &'a Rc<Provider>,
+    /// Whether the provider's issuer has tokens that nobody else can read.
+    pub(super) is_opaque: bool,
 }
 
 /// Reads a token that is not known yet, and checks all of it.
@@ -119,6 +130,47 @@ fn verify(
     certificate: Option<String>,
     wanted_key: &mut Option<WantedKey>,
 ) -> Result<Entry, Denial> {
+    let Presented {
+        jws,
+        claims,
+        index,
+        provider,
+        is_opaque,
+    } = read(config, credential)?;
+    let key_id = jws.header().key_id.as_deref();
+    let keys = context.keyring.keys(provider, key_id);
+    let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
+        .inspect_err(|refusal| {
+            if matches!(refusal, Refusal::Key | Refusal::KeysUnavailable) {
+                *wanted_key = Some(WantedKey {
+                    provider: Rc::clone(provider),
+                    id: key_id.map(String::from),
+                });
+            }
+        })
+        .map_err(|refusal| denial(refusal, is_opaque))?;
+    verified.check_connection(context.connection)?;
+    Ok(Entry {
+        provider: index,
+        caller: Rc::new(Caller::new(provider, namespace, &verified, certificate)),
+        verified: Rc::new(verified),
+    })
+}
+
+/// What a refusal of a token means for its request.
+pub(super) fn denial(refusal: Refusal, is_opaque: bool) -> Denial {
+    match refusal {
+        // Other tokens of the issuer may be of use; one of a type of its own is not.
+        Refusal::Type if is_opaque => Denial::TokenOpaque,
+        refusal => refusal.into(),
+    }
+}
+
+/// Reads a token and finds its provider.
+pub(super) fn read<'a>(
+    config: &'a Config,
+    credential: &Credential<'a>,
+) -> Result<Presented<'a>, Denial> {
     // One preset's tokens have padding; what has it elsewhere is no token.
     let is_padded = credential.token.ends_with('=')
         && config.providers.iter().any(|provider| {
@@ -146,26 +198,11 @@ fn verify(
     if is_padded && !provider.accepts_padding {
         return Err(Denial::TokenMalformed);
     }
-    let key_id = jws.header().key_id.as_deref();
-    let keys = context.keyring.keys(provider, key_id);
-    let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
-        .inspect_err(|refusal| {
-            if matches!(refusal, Refusal::Key | Refusal::KeysUnavailable) {
-                *wanted_key = Some(WantedKey {
-                    provider: Rc::clone(provider),
-                    id: key_id.map(String::from),
-                });
-            }
-        })
-        .map_err(|refusal| match refusal {
-            // Other tokens of the issuer may be of use; one of a type of its own is not.
-            Refusal::Type if is_opaque => Denial::TokenOpaque,
-            refusal => refusal.into(),
-        })?;
-    verified.check_connection(context.connection)?;
-    Ok(Entry {
-        provider: index,
-        caller: Rc::new(Caller::new(provider, namespace, &verified, certificate)),
-        verified: Rc::new(verified),
+    Ok(Presented {
+        jws,
+        claims,
+        index,
+        provider,
+        is_opaque,
     })
 }

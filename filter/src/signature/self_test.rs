@@ -20,6 +20,12 @@ pub fn passes(engine: &dyn Engine, algorithm: Algorithm) -> bool {
     is_valid(TEXT) && !is_valid(OTHER_TEXT)
 }
 
+/// A key that nobody signs tokens with: for whoever asks what would become of a token whose key is not at hand.
+#[must_use]
+pub fn key(algorithm: Algorithm) -> Option<PublicKey> {
+    vector(algorithm).map(|(key, _)| key)
+}
+
 fn vector(algorithm: Algorithm) -> Option<(PublicKey, Vec<u8>)> {
     let number = |text: &str| base64url::decode(text.as_bytes());
     let (signature, x, y) = match algorithm {

@@ -9,6 +9,7 @@
 mod algorithms;
 mod binding;
 mod documents;
+mod explanation;
 mod host;
 mod isolation;
 mod issuer;

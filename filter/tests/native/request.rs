@@ -6,6 +6,7 @@ use identity_filter::cache::TokenCache;
 use identity_filter::config::Config;
 use identity_filter::confirmation::Connection;
 use identity_filter::decision::Denial;
+use identity_filter::gate::explanation::{Explanation, explain};
 use identity_filter::gate::{self, Context, Outcome};
 use identity_filter::headers::Headers;
 use identity_filter::keyring::Keyring;
@@ -110,8 +111,33 @@ impl Worker {
         keyring: &Keyring,
         engine: &dyn Engine,
     ) -> Outcome {
+        let headers = Headers::new(request.headers);
+        self.with_context(keyring, engine, |context| {
+            gate::decide(config, headers, context)
+        })
+    }
+
+    pub(crate) fn explain<'a>(
+        &mut self,
+        request: &Request,
+        config: &'a Config,
+        keyring: &Keyring,
+        engine: &dyn Engine,
+    ) -> Explanation<'a> {
+        let headers = Headers::new(request.headers.clone());
+        self.with_context(keyring, engine, |context| {
+            explain(config, &headers, &context)
+        })
+    }
+
+    fn with_context<T>(
+        &mut self,
+        keyring: &Keyring,
+        engine: &dyn Engine,
+        use_it: impl FnOnce(Context<'_>) -> T,
+    ) -> T {
         let source = self.source;
-        let context = Context {
+        use_it(Context {
             now: self.now,
             decision_id: "d-1".into(),
             connection_id: Some("c-1".into()),
@@ -121,8 +147,7 @@ impl Worker {
             engine,
             cache: &mut self.cache,
             throttle: &mut self.throttle,
-        };
-        gate::decide(config, Headers::new(request.headers), context)
+        })
     }
 
     /// The request does not wait for a key.
