@@ -14,6 +14,8 @@
 //! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace: that is the [`caller`].
 //! 7. [`policy`] decides; [`decision`] is what the sender learns, [`audit`] what the log learns.
 //!
+//! Why a decision is what it is, [`gate::explanation`] tells whoever asks afterwards, without a gateway.
+//!
 //! All of this is a functional core without a clock, a network or a host: it takes bytes and `now` and
 //! returns data. Only `wasm` talks to the gateway, and it exists only where the gateway does.
 //! No panic may be reachable from the network: a panic ends the worker's VM for every later request.

@@ -109,7 +109,7 @@ impl Caller {
             Self::Token(token) => (provider_of(config, token), token.clone()),
         };
         let source = provider
-            .or(config.providers.first())
+            .or_else(|| config.providers.first())
             .and_then(|provider| provider.tokens.first());
         Ok(Some(match source {
             None => (

@@ -13,16 +13,37 @@ use crate::clock;
 use crate::document::Source;
 use crate::error::Error;
 use crate::place::{Place, steps};
+use crate::policy::Policy;
 use crate::question::{Certificate, Question, Request};
+use crate::report::Report;
 
 /// A case, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) question: Question,
-    /// Where it stands.
-    pub(crate) place: Option<String>,
+    /// File, line and column.
+    pub(crate) place: String,
     pub(crate) expect: Option<Expect>,
+}
+
+impl Case {
+    /// Lets the core decide.
+    pub(crate) fn ask(&self, policy: &Policy<'_>) -> Result<Report, Error> {
+        self.question.ask(policy).map_err(|error| match error {
+            Error::Caller(problem) => self.error(problem.to_string()),
+            error => error,
+        })
+    }
+
+    /// What keeps it from being asked.
+    pub(crate) fn error(&self, problem: String) -> Error {
+        Error::Case {
+            at: self.place.clone(),
+            name: self.name.clone(),
+            problem,
+        }
+    }
 }
 
 /// What is expected; what is not written does not matter.
@@ -129,7 +150,7 @@ pub(crate) fn read(source: &Source) -> Result<Vec<Case>, Error> {
             let problem = format!("{here}.name: {:?} is there twice", case.name);
             return Err(malformed(at(&format!("{here}.name")), problem));
         }
-        let place = at(&here).map(|place| format!("{}:{place}", source.name));
+        let place = format!("{}{}", source.name, Place::suffix(at(&here)));
         cases.push(build(case, now, place).map_err(|mistake| {
             let field = format!("{here}.{}", mistake.field);
             malformed(at(&field), format!("{field}: {}", mistake.problem))
@@ -144,7 +165,7 @@ struct Mistake {
     problem: &'static str,
 }
 
-fn build(case: WrittenCase, now: UnixTime, place: Option<String>) -> Result<Case, Mistake> {
+fn build(case: WrittenCase, now: UnixTime, place: String) -> Result<Case, Mistake> {
     let written = case.caller.unwrap_or(WrittenCaller {
         anonymous: true,
         ..WrittenCaller::default()

@@ -22,7 +22,7 @@ struct Changes {
 #[derive(Serialize)]
 struct Change {
     name: String,
-    place: Option<String>,
+    place: String,
     old: &'static str,
     new: &'static str,
     fields: Vec<Field>,
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &args::Diff, output: &mut dyn Write) -> Result<u8, Error
         changes: Vec::new(),
     };
     for case in cases {
-        let (old, new) = (case.question.ask(&old)?, case.question.ask(&new)?);
+        let (old, new) = (case.ask(&old)?, case.ask(&new)?);
         let fields = fields(&old, &new);
         if !fields.is_empty() {
             let is_lost = old.decision == "allow" && new.decision == "deny";
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &args::Diff, output: &mut dyn Write) -> Result<u8, Error
         }
     }
     // Stable: within a kind the cases keep their order.
-    result.changes.sort_by_key(|change| kind(change));
+    result.changes.sort_by_key(kind);
     if args.json {
         let text = serde_json::to_string_pretty(&result).map_err(io::Error::other)?;
         writeln!(output, "{text}")?;

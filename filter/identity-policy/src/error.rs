@@ -34,6 +34,13 @@ pub(crate) enum Error {
     /// A caller whose token cannot be made up.
     #[error(transparent)]
     Caller(#[from] CallerError),
+    /// A case that cannot be asked.
+    #[error("{at}: case {name:?}: {problem}")]
+    Case {
+        at: String,
+        name: String,
+        problem: String,
+    },
     /// A file with more than one configuration.
     #[error("{file}: {count} configurations; the question is about one")]
     SeveralConfigurations { file: String, count: usize },

@@ -48,6 +48,13 @@ impl Paint {
     }
 
     pub(crate) fn report(self, report: &Report, output: &mut dyn Write) -> io::Result<()> {
+        let now = match &report.replay {
+            None => "",
+            Some(replay) => {
+                self.replay(replay, output)?;
+                "now: "
+            }
+        };
         let verdict = match (report.status, report.reason) {
             (Some(status), Some(_)) => self.dye(
                 Tone::Bad,
@@ -55,12 +62,9 @@ impl Paint {
             ),
             _ => self.dye(Tone::Good, "allow"),
         };
-        writeln!(output, "{verdict}: {}", report.summary)?;
+        writeln!(output, "{now}{verdict}: {}", report.summary)?;
         if let Some(place) = &report.rule_place {
             writeln!(output, "  {}", self.dye(Tone::Faint, place))?;
-        }
-        if let Some(replay) = &report.replay {
-            self.replay(replay, output)?;
         }
         for note in &report.notes {
             writeln!(output, "note: {note}")?;
@@ -137,11 +141,20 @@ impl Paint {
             .map(|finding| mark(finding.verdict).0.len())
             .max();
         let marks = marks.unwrap_or_default();
+        // Of hundreds of rules, those that are about something else say little.
+        let mut room = MOST;
+        let mut left_out = 0;
         for finding in findings {
+            if finding.verdict == Verdict::No {
+                if room == 0 {
+                    left_out += 1;
+                    continue;
+                }
+                room -= 1;
+            }
             let (mark, tone) = mark(finding.verdict);
             let mark = self.dye(tone, &format!("{mark:marks$}"));
             let gap = if marks == 0 { "" } else { "  " };
-            let place = finding.place.as_deref().unwrap_or_default();
             let mut details = finding.details.iter();
             let first = details.next().map_or("", String::as_str);
             writeln!(output, "  {mark}{gap}{:width$}  {first}", finding.name)?;
@@ -149,9 +162,12 @@ impl Paint {
             for detail in details {
                 writeln!(output, "{:indent$}{detail}", "")?;
             }
-            if !place.is_empty() {
+            if let Some(place) = &finding.place {
                 writeln!(output, "{:indent$}{}", "", self.dye(Tone::Faint, place))?;
             }
+        }
+        if left_out > 0 {
+            writeln!(output, "  and {left_out} more of these; --json has all")?;
         }
         Ok(())
     }
@@ -173,3 +189,6 @@ const fn mark(verdict: Verdict) -> (&'static str, Tone) {
         Verdict::Yes => ("yes", Tone::Good),
     }
 }
+
+/// Entries of a list that are not about a request.
+const MOST: usize = 20;

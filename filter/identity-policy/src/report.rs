@@ -193,6 +193,25 @@ impl Report {
         report
     }
 
+    /// What was wrong with a request or its token, so that no rule was asked.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let has_rules = self.steps.iter().any(|step| step.step == "rules");
+        let last = self
+            .steps
+            .last()
+            .filter(|_| !has_rules && self.reason.is_some())?;
+        let finding = last
+            .findings
+            .iter()
+            .find(|finding| finding.verdict == Verdict::No)?;
+        Some(format!(
+            "{} {}: {}",
+            last.step,
+            finding.name,
+            finding.details.join("; ")
+        ))
+    }
+
     /// The rules and, where none let it in, those that nearly did.
     pub(crate) fn add_rules(&mut self, known: &Known<'_>, rules: &[RuleTry<'_>]) {
         if rules.is_empty() {

@@ -25,12 +25,14 @@ struct Results {
 #[derive(Serialize)]
 struct CaseResult {
     name: String,
-    place: Option<String>,
+    place: String,
     passed: bool,
     differences: Vec<Difference>,
     decision: &'static str,
     rule: Option<String>,
     rule_place: Option<String>,
+    /// Why no rule was asked.
+    refusal: Option<String>,
     near_misses: Vec<NearMiss>,
 }
 
@@ -56,13 +58,9 @@ pub(crate) fn run(args: &args::Test, output: &mut dyn Write) -> Result<u8, Error
     let mut results = Vec::new();
     for case in cases::read(&file)? {
         let Some(expect) = &case.expect else {
-            return Err(Error::Malformed {
-                file: file.name,
-                place: None,
-                problem: format!("case {:?} has no `expect`", case.name),
-            });
+            return Err(case.error("there is no `expect`".into()));
         };
-        let report = case.question.ask(&policy)?;
+        let report = case.ask(&policy)?;
         used.note(&report);
         let differences = differences(expect, &report);
         results.push(CaseResult {
@@ -71,6 +69,7 @@ pub(crate) fn run(args: &args::Test, output: &mut dyn Write) -> Result<u8, Error
             passed: differences.is_empty(),
             differences,
             decision: report.decision,
+            refusal: report.refusal(),
             rule: report.rule,
             rule_place: report.rule_place,
             near_misses: report.near_misses,
@@ -204,9 +203,7 @@ fn print(results: &Results, paint: Paint, output: &mut dyn Write) -> io::Result<
             continue;
         }
         writeln!(output, "{}  {}", paint.dye(Tone::Bad, "FAIL"), case.name)?;
-        if let Some(place) = &case.place {
-            writeln!(output, "        {}", paint.dye(Tone::Faint, place))?;
-        }
+        writeln!(output, "        {}", paint.dye(Tone::Faint, &case.place))?;
         let width = case
             .differences
             .iter()
@@ -230,6 +227,9 @@ fn print(results: &Results, paint: Paint, output: &mut dyn Write) -> io::Result<
                 "        decided by {rule}, {}",
                 paint.dye(Tone::Faint, place)
             )?;
+        }
+        if let Some(refusal) = &case.refusal {
+            writeln!(output, "        refused for {refusal}")?;
         }
         for miss in &case.near_misses {
             let place = miss.place.as_deref().unwrap_or_default();

@@ -279,13 +279,14 @@ fn grants(
     given
 }
 
-fn is_about_claims(condition: &Condition) -> bool {
+/// Whether a condition is about something that no record holds.
+fn is_unrecorded(condition: &Condition) -> bool {
     use identity_filter::condition::Fact;
     condition.is_about(|fact| matches!(fact, Fact::Claim(_) | Fact::Certificate))
 }
 
 fn reads_claims(grant: &Grant) -> bool {
-    matches!(grant.gives, Gives::FromClaim { .. }) || grant.when.iter().any(is_about_claims)
+    matches!(grant.gives, Gives::FromClaim { .. }) || grant.when.iter().any(is_unrecorded)
 }
 
 fn roles_of(grant: &Grant, recorded: &Recorded) -> Vec<String> {
@@ -302,8 +303,8 @@ fn roles_of(grant: &Grant, recorded: &Recorded) -> Vec<String> {
 /// Whether a rule is about the request as far as that can be known, and claims would tell the rest.
 fn hangs_on_claims(attempt: &RuleTry<'_>) -> bool {
     let when = &attempt.rule.callers.when;
-    let is_claim = |part: &Part| matches!(part, Part::When(index) if when.get(*index).is_some_and(is_about_claims));
-    when.iter().any(is_about_claims) && attempt.unmet.iter().all(|(part, _)| is_claim(part))
+    let is_claim = |part: &Part| matches!(part, Part::When(index) if when.get(*index).is_some_and(is_unrecorded));
+    when.iter().any(is_unrecorded) && attempt.unmet.iter().all(|(part, _)| is_claim(part))
 }
 
 /// What the configuration asks for and neither the record nor the options tell.

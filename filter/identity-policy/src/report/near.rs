@@ -21,6 +21,10 @@ pub(super) fn misses(known: &Known<'_>, rules: &[RuleTry<'_>]) -> Vec<NearMiss> 
         .map(|attempt| (distance(attempt), attempt))
         .filter(|(distance, _)| *distance <= FARTHEST)
         .collect();
+    // What is about another path is near only where nothing is nearer.
+    if near.iter().any(|(distance, _)| *distance < FARTHEST) {
+        near.retain(|(distance, _)| *distance < FARTHEST);
+    }
     // Stable: of two that are as near, the earlier in the configuration.
     near.sort_by_key(|(distance, _)| *distance);
     near.into_iter()
@@ -47,6 +51,6 @@ fn distance(attempt: &RuleTry<'_>) -> usize {
     parts().map(weight).sum()
 }
 
-/// One thing about the operation and one about the caller; another path alone.
+/// Another path alone; or a host or a method, and one thing about the caller.
 const FARTHEST: usize = 4;
 const MOST: usize = 5;

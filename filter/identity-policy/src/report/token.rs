@@ -20,7 +20,7 @@ pub(super) fn steps(question: &Question, answer: &Answer<'_>) -> Vec<Step> {
         _ if explanation.routes.is_empty() => return Vec::new(),
         Err(denial) => Finding::new("refused", Verdict::No, meaning(denial)),
         Ok(None) => Finding::new("none", Verdict::Is, "the caller is anonymous"),
-        Ok(Some(source)) => Finding::new("one", Verdict::Yes, stood(source)),
+        Ok(Some(source)) => Finding::new("token", Verdict::Yes, stood(source)),
     };
     let mut steps = vec![Step {
         step: "credential",
@@ -133,7 +133,10 @@ impl Checks<'_> {
             }
             Check::Signature if !self.signature.is_checked() => {
                 verdict = Verdict::Unchecked;
-                "NOT CHECKED".into()
+                match self.signature {
+                    Signature::Claimed => "none: claims were given".into(),
+                    _ => "NOT CHECKED".into(),
+                }
             }
             Check::Signature => "made with that key".into(),
             Check::RequiredClaims => {

@@ -5,6 +5,9 @@
     reason = "a test that panics has failed, also in its helpers"
 )]
 
+mod cases;
 mod check;
+mod explain;
 mod pages;
 mod program;
+mod record;
