@@ -61,6 +61,8 @@ pub(crate) enum Signature {
     Claimed,
     /// There is no token.
     NoToken,
+    /// The token was refused for something else before.
+    NotReached,
     /// The keys are not here.
     KeysNotHere,
     /// Only a gateway can check the algorithm.
@@ -69,7 +71,7 @@ pub(crate) enum Signature {
 
 impl Signature {
     pub(crate) const fn is_checked(self) -> bool {
-        matches!(self, Self::Checked | Self::NoToken)
+        matches!(self, Self::Checked | Self::NoToken | Self::NotReached)
     }
 }
 

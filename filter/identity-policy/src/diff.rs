@@ -26,7 +26,9 @@ struct Change {
     old: &'static str,
     new: &'static str,
     fields: Vec<Field>,
-    /// Of the new configuration, where it keeps out what was let in.
+    /// Why the new configuration asks no rule, where it keeps out what was let in.
+    refusal: Option<String>,
+    /// The rules of the new configuration that nearly let it in, where it keeps out what was let in.
     near_misses: Vec<NearMiss>,
 }
 
@@ -57,6 +59,7 @@ pub(crate) fn run(args: &args::Diff, output: &mut dyn Write) -> Result<u8, Error
                 old: old.decision,
                 new: new.decision,
                 fields,
+                refusal: new.refusal().filter(|_| is_lost),
                 near_misses: if is_lost { new.near_misses } else { Vec::new() },
             });
         }
@@ -131,6 +134,9 @@ fn print(result: &Changes, paint: Paint, output: &mut dyn Write) -> io::Result<(
             .filter(|field| field.field != "decision");
         for Field { field, old, new } in fields {
             writeln!(output, "    {field:9}  {old} -> {new}")?;
+        }
+        if let Some(refusal) = &change.refusal {
+            writeln!(output, "    refused for {refusal}")?;
         }
         for miss in &change.near_misses {
             let place = miss.place.as_deref().unwrap_or_default();

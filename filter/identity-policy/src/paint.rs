@@ -6,6 +6,7 @@ use identity_filter::decision::Denial;
 
 use crate::record::{Difference, Replay};
 use crate::report::{Finding, Report, Verdict};
+use crate::words::quoted;
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,25 +87,20 @@ impl Paint {
 
     fn replay(self, replay: &Replay, output: &mut dyn Write) -> io::Result<()> {
         let recorded = &replay.recorded;
-        let status = recorded
-            .status
-            .map_or_else(String::new, |status| format!(" {status}"));
-        let reason = recorded
-            .reason
-            .as_ref()
-            .map_or_else(String::new, |reason| format!(" {reason}"));
-        let by = recorded
-            .rule
-            .as_ref()
-            .map_or_else(String::new, |rule| format!(" by rule {rule}"));
-        let time = recorded
-            .time
-            .as_ref()
-            .map_or_else(String::new, |time| format!(", {time}"));
+        let part = |before: &str, text: &Option<String>| {
+            let text = text.as_deref().map(quoted);
+            text.map_or_else(String::new, |text| format!("{before}{text}"))
+        };
+        let status = recorded.status.map(|status| status.to_string());
         writeln!(
             output,
-            "recorded: {}{status}{reason}{by} (decision {}{time})",
-            recorded.decision, recorded.decision_id
+            "recorded: {}{}{}{} (decision {}{})",
+            quoted(&recorded.decision),
+            part(" ", &status),
+            part(" ", &recorded.reason),
+            part(" by rule ", &recorded.rule),
+            quoted(&recorded.decision_id),
+            part(", ", &recorded.time)
         )?;
         if replay.differences.is_empty() {
             writeln!(output, "  this configuration decides the same")?;
@@ -121,6 +117,7 @@ impl Paint {
             now,
         } in &replay.differences
         {
+            let recorded = recorded.escape_debug();
             let line = format!("{field:width$}  was {recorded}, is {now} now");
             writeln!(output, "  {}", self.dye(Tone::Bad, &line))?;
         }

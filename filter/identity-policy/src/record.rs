@@ -16,6 +16,7 @@ use crate::paint;
 use crate::policy::Policy;
 use crate::question::Question;
 use crate::report::Report;
+use crate::words::quoted;
 
 mod find;
 mod replay;
@@ -198,13 +199,14 @@ impl Recorded {
         }
         let reason = self.reason.clone().unwrap_or_default();
         Err(RecordError::TokenMissing {
-            id: self.decision_id.clone(),
+            id: quoted(&self.decision_id),
             meaning: find::meaning(&reason).into(),
-            reason: format!(
-                "{} {} {reason}",
-                self.decision,
-                self.status.unwrap_or_default()
-            ),
+            reason: [
+                quoted(&self.decision),
+                self.status.unwrap_or_default().to_string(),
+                quoted(&reason),
+            ]
+            .join(" "),
         })
     }
 

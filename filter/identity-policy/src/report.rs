@@ -127,6 +127,7 @@ impl Report {
             "allow"
         };
         let namespace = record.and_then(|record| text(&record.namespace));
+        let signature = token::reached(answer);
         let mut report = Self {
             decision,
             status: outcome.denial.map(Denial::status),
@@ -134,7 +135,7 @@ impl Report {
             summary: summary(outcome.denial, rule.as_deref(), namespace.as_deref()),
             rule_place: rule.as_ref().and_then(place),
             rule,
-            signature: Some(answer.signature),
+            signature: Some(signature),
             method: record.and_then(|record| text(&record.method)),
             host: record.and_then(|record| text(&record.host)),
             path: record.and_then(|record| text(&record.path)),
@@ -189,7 +190,7 @@ impl Report {
         };
         report.add_rules(&known, &explanation.rules);
         let namespace = explanation.routes.first().map(|(_, namespace)| *namespace);
-        report.notes = summary::notes(answer.signature, &report, namespace);
+        report.notes = summary::notes(signature, &report, namespace);
         report
     }
 

@@ -14,6 +14,8 @@ use crate::host::HostStandIn;
 use crate::issuer::EC;
 use crate::request::{NOW, Request, Worker};
 
+/// RFC 8705 appendix A.
+const THUMBPRINT: &str = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0";
 const GATE: &str = "spiffe://c/ns/edge/sa/gate";
 
 fn conditions() -> impl Strategy<Value = Vec<Value>> {
@@ -196,6 +198,7 @@ fn asked() -> impl Strategy<Value = Asked> {
             json!({"sub": ""}),
             json!({"iat": NOW, "level": 3}),
             json!({"nbf": NOW + 61}),
+            json!({"cnf": {"x5t#S256": THUMBPRINT}}),
             json!({"cnf": {"jkt": "a"}}),
             json!({"exp": "never"}),
         ]),
@@ -331,6 +334,7 @@ proptest! {
             }
         };
         let mut worker = Worker::new(&config);
+        worker.connection.thumbprint = asked.has_certificate.then(|| THUMBPRINT.into());
         worker.connection.spiffe_id = asked.has_certificate.then(|| GATE.into());
         worker.source = asked.source;
         let (keyring, engine) = (Keyring::new(&config, 1), HostStandIn::engines());

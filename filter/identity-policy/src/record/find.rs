@@ -60,35 +60,37 @@ fn records(line: &str) -> Vec<Recorded> {
     found
 }
 
-fn in_value(value: &Value) -> Option<Recorded> {
+/// A client can write what looks like a record into a header that is logged, but it cannot know the id of its
+/// decision. So all are found, and where there are several the id tells which.
+fn in_value(value: &Value) -> Vec<Recorded> {
     if value["decision_id"].is_string() {
-        return Some(Recorded::read(value));
+        return vec![Recorded::read(value)];
     }
-    // An access log in JSON: the record is the text of one member, and the others have what the gateway knows.
-    let members = value.as_object()?;
-    let mut inner = members.values().find_map(|member| {
-        let parsed = match member {
-            Value::String(text) if text.starts_with('{') => serde_json::from_str(text).ok()?,
-            Value::Object(_) => member.clone(),
-            _ => return None,
-        };
-        parsed["decision_id"]
-            .is_string()
-            .then(|| Recorded::read(&parsed))
-    })?;
+    // A log in JSON: the record is in one member, and the others have what the gateway knows.
+    let Some(members) = value.as_object() else {
+        return Vec::new();
+    };
     let text = |names: &[&str]| {
         let found = names.iter().find_map(|name| members.get(*name)?.as_str());
         found.filter(|text| *text != "-").map(String::from)
     };
-    inner.method = inner.method.or_else(|| text(&["method"]));
-    inner.host = inner.host.or_else(|| text(&["authority", "host"]));
     let path = text(&["path"]).map(|path| path.split('?').next().unwrap_or_default().to_owned());
-    inner.path = inner.path.or(path);
-    inner.time = inner.time.or_else(|| text(&["start_time", "time"]));
-    inner.source = inner
-        .source
-        .or_else(|| text(&["downstream_remote_address", "source"]));
-    Some(inner)
+    let complete = |record: Recorded| Recorded {
+        method: record.method.or_else(|| text(&["method"])),
+        host: record.host.or_else(|| text(&["authority", "host"])),
+        path: record.path.or_else(|| path.clone()),
+        time: record.time.or_else(|| text(&["start_time", "time"])),
+        source: record
+            .source
+            .or_else(|| text(&["downstream_remote_address", "source"])),
+        ..record
+    };
+    let found = members.values().flat_map(|member| match member {
+        Value::String(text) => records(text),
+        Value::Object(_) if member["decision_id"].is_string() => vec![Recorded::read(member)],
+        _ => Vec::new(),
+    });
+    found.map(complete).collect()
 }
 
 /// What a reason of a record means.
@@ -123,9 +125,19 @@ mod tests {
                 vec!["1"],
             ),
             (
+                "in Envoy's log in JSON",
+                r#"{"level":"warning","msg":"wasm log x: {\"type\":\"audit\",\"decision_id\":\"1\"}"}"#,
+                vec!["1"],
+            ),
+            (
                 "in a text access log",
                 r#""GET / HTTP/2" 200 - {"decision_id":"1"} {"decision_id":"2"}"#,
                 vec!["1", "2"],
+            ),
+            (
+                "beside one that a client made up",
+                r#"{"allow":"{\"decision_id\":\"1\"}","user_agent":"{\"decision_id\":\"0\"}"}"#,
+                vec!["1", "0"],
             ),
             ("behind a brace", r#"a { b {"decision_id":"1"}"#, vec!["1"]),
             ("cut off", r#"{"type":"audit","decision_id":"1""#, vec![]),

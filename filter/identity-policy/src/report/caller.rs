@@ -49,12 +49,19 @@ fn identity(policy: &Policy<'_>, attempt: &IdentityTry<'_>, workload: Option<&st
     let (verdict, detail) = match &attempt.verdict {
         IdentityVerdict::Matched => (Verdict::Decides, quoted(workload.unwrap_or_default())),
         IdentityVerdict::NotTried => (Verdict::NotTried, "an earlier entry matched".into()),
-        IdentityVerdict::Unfilled => (
-            Verdict::No,
-            "a claim that its `workload` takes a value from is not there, or is no text of 1 to 255 bytes and no \
-             integer"
-                .into(),
-        ),
+        IdentityVerdict::Unfilled => {
+            let claims: Vec<_> = attempt
+                .rule
+                .workload
+                .claims()
+                .map(|claim| format!("claim {claim}"))
+                .collect();
+            let detail = format!(
+                "its workload takes in {}, which must be a text of 1 to 255 bytes or an integer",
+                claims.join(" and ")
+            );
+            (Verdict::No, detail)
+        }
         IdentityVerdict::Unmet(unmet) => (Verdict::No, needs(unmet)),
     };
     Finding {

@@ -96,7 +96,7 @@ pub(super) fn notes(
              --keys FILE"
                 .into(),
         ),
-        Signature::Checked | Signature::NoToken => {}
+        Signature::Checked | Signature::NoToken | Signature::NotReached => {}
     }
     if let Some(shadow) = &report.shadow {
         let by = shadow

@@ -41,6 +41,22 @@ pub(super) fn steps(question: &Question, answer: &Answer<'_>) -> Vec<Step> {
     steps
 }
 
+/// What became of the signature, of which nobody asks where a token is refused before.
+pub(super) fn reached(answer: &Answer<'_>) -> Signature {
+    let token = answer.explanation.token.as_ref();
+    let is_before = token.is_some_and(|token| {
+        token
+            .refused
+            .is_some_and(|denial| denial != Denial::SignatureInvalid)
+            && !token.passed.contains(&Check::Signature)
+    });
+    match answer.signature {
+        Signature::Claimed => Signature::Claimed,
+        _ if is_before => Signature::NotReached,
+        signature => signature,
+    }
+}
+
 fn stood(source: &TokenSource) -> String {
     match source {
         TokenSource::Cookie { name } => format!("in cookie {}", quoted(name)),

@@ -278,6 +278,20 @@ allow -> deny  nobody reads
 }
 
 #[test]
+fn a_caller_who_is_refused_by_a_change_is_told_for_what() {
+    let new = POLICY.replace("audiences: [api]", "audiences: [other]");
+    let run = folder()
+        .with("new.yaml", &new)
+        .with(
+            "cases.yaml",
+            &CASES.replace("{sub: alice, ", "{sub: alice, aud: api, "),
+        )
+        .run(&["diff", "policy.yaml", "new.yaml", "cases.yaml"]);
+    let line = "    refused for token audience: \"api\": the token is for somebody else; the provider takes [other]\n";
+    assert!(run.output.contains(line), "{}", run.output);
+}
+
+#[test]
 fn the_cases_of_the_manifest_hold() {
     let file = |name: &str| root().join("istio-manifests").join(name).into_os_string();
     let run = Folder::new().run(&[

@@ -213,6 +213,10 @@ fn a_signature_is_checked_with_keys_and_never_said_to_be_without() {
             .unwrap()
             .starts_with("the signature was NOT checked")
     );
+    let wrong = Signer::es256("k")
+        .token(&json!({"iss": "https://other.test", "aud": "api", "sub": "a", "exp": 1}));
+    let run = explain(&folder, "GET", "/orders/7", &["--token", &wrong, "--json"]);
+    assert_eq!(json_of(&run)["signature"], "not_reached");
     // The same with a header in the place of the option.
     let header = format!("Authorization: Bearer {}", signer.token(&claims));
     let run = explain(

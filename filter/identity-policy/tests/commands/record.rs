@@ -259,6 +259,27 @@ fn the_record_of_an_access_log_is_completed_by_the_log_or_the_options() {
 }
 
 #[test]
+fn nothing_in_a_record_reaches_the_terminal_as_it_is() {
+    let hostile = "\u{1b}[2J\u{202e}";
+    let changes = json!({"decision": hostile, "rule": hostile, "subject": hostile, "workload": hostile, "grants": [hostile],
+        "roles": [hostile], "path": format!("/{hostile}"), "method": hostile, "host": hostile, "reason": hostile, "time": hostile});
+    let mut anonymous = changes.clone();
+    anonymous["provider"] = Value::Null;
+    for changes in [
+        changes,
+        anonymous,
+        json!({"provider": hostile, "decision_id": hostile, "namespace": hostile}),
+    ] {
+        let run = replay(POLICY, &record(&changes), &[]);
+        let all = run.output + &run.errors;
+        assert!(
+            !all.is_empty() && !all.contains(['\u{1b}', '\u{202e}']),
+            "{all:?}"
+        );
+    }
+}
+
+#[test]
 fn one_record_of_several_is_named_by_its_decision() {
     let log = format!(
         "{}\n{}\n",
