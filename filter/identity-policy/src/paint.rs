@@ -25,7 +25,7 @@ pub(crate) enum Tone {
 }
 
 impl Paint {
-    /// Colours on a terminal, unless NO_COLOR is set (https://no-color.org).
+    /// Colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
     pub(crate) fn of_output() -> Self {
         let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         if !is_unwanted && io::stdout().is_terminal() {
