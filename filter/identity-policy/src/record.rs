@@ -243,8 +243,11 @@ impl Recorded {
                 roles(report.roles.as_ref()),
             ),
         ];
+        // Of a request that is refused before, nobody asks who is calling.
+        let is_known = report.provider.is_some() || self.provider.is_none();
         let differ = |(field, recorded, now)| {
-            (recorded != now).then_some(Difference {
+            let is_compared = is_known || !matches!(field, "workload" | "roles");
+            (is_compared && recorded != now).then_some(Difference {
                 field,
                 recorded,
                 now,

@@ -120,6 +120,16 @@ fn what_has_changed_since_is_told() {
         "{}",
         run.output
     );
+    let moved = POLICY.replace("{host: api.test}", "{host: other.test}");
+    let run = replay(&moved, &allowed, &["--json"]);
+    let report: Value = serde_json::from_str(&run.output).unwrap();
+    let fields = report["replay"]["differences"].as_array().unwrap().iter();
+    let fields: Vec<_> = fields.map(|one| one["field"].as_str().unwrap()).collect();
+    assert_eq!(
+        fields,
+        ["decision", "reason", "rule", "namespace"],
+        "nobody asks who is calling"
+    );
     let renamed = POLICY.replace("people", "staff");
     let run = replay(&renamed, &allowed, &[]);
     assert!(
