@@ -3,12 +3,15 @@
 //! All of it follows from the verified claims, the configuration and, where that asks for it, the client
 //! certificate, so it is remembered with the token.
 
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::condition::Facts;
 use crate::config::Provider;
 use crate::grant::{self, Role};
+use crate::headers::Names;
+use crate::identity::TooLarge;
 use crate::namespace::Namespace;
 use crate::verify::Verified;
 use crate::{headers, identity};
@@ -34,29 +37,43 @@ pub struct Caller {
     pub identity: Option<String>,
     /// The names of the grants that gave the roles.
     pub grants: Vec<String>,
+    /// The headers that the configuration makes of claims: names and values.
+    pub claim_headers: Vec<(Rc<str>, String)>,
 }
 
 impl Caller {
     /// Who the caller with these claims is, and which roles that means in this namespace. `certificate`: the
-    /// SPIFFE id of the client certificate, where identities or grants ask for it.
-    #[must_use]
+    /// SPIFFE id of the client certificate, where identities, grants or headers ask for it.
+    ///
+    /// # Errors
+    /// Something of it is greater than may be.
     pub fn new(
         provider: &Provider,
         namespace: &Namespace,
         verified: &Verified,
         certificate: Option<String>,
-    ) -> Self {
+    ) -> Result<Self, TooLarge> {
         let facts = Facts {
             certificate: certificate.as_deref(),
             claims: Some(verified.claims()),
             provider: Some(&provider.name),
             ..Facts::default()
         };
-        let identity = identity::identify(&provider.identities, &facts);
+        let identity = identity::identify(&provider.identities, &facts)?;
         let workload = identity.as_ref().map(|identity| identity.workload.as_str());
-        let granted = grant::granted(&namespace.grants, &Facts { workload, ..facts });
+        let facts = Facts { workload, ..facts };
+        let granted = grant::granted(&namespace.grants, &facts);
+        if granted.roles.len() > ROLE_COUNT_LIMIT {
+            return Err(TooLarge);
+        }
+        let mut claim_headers = Vec::new();
+        for header in &provider.claim_headers {
+            if let Some(value) = header.value(&facts)? {
+                claim_headers.push((Rc::clone(&header.name), value));
+            }
+        }
         let subject = headers::escaped(verified.subject());
-        Self {
+        Ok(Self {
             provider: provider.name.clone(),
             subject: [&provider.issuer, "#", &subject].concat(),
             roles: granted.roles.into_iter().cloned().collect(),
@@ -66,6 +83,25 @@ impl Caller {
             grants: granted.grants.iter().map(ToString::to_string).collect(),
             workload: identity.map(|identity| identity.workload),
             certificate,
+            claim_headers,
+        })
+    }
+
+    /// Hands every header that tells a workload of this caller to `visit`: its name and its value.
+    pub fn for_each_header(&self, names: &Names, visit: &mut dyn FnMut(&str, &str)) {
+        visit(&names.provider, &self.provider);
+        visit(&names.subject, &self.subject);
+        if let Some(workload) = &self.workload {
+            visit(&names.workload, workload);
+        }
+        if !self.roles.is_empty() {
+            visit(
+                &names.roles,
+                &self.role_names().collect::<Vec<_>>().join(","),
+            );
+        }
+        for (name, value) in &self.claim_headers {
+            visit(name, value);
         }
     }
 
@@ -83,12 +119,16 @@ impl Caller {
             .chain(&self.identity)
             .chain(&self.certificate)
             .chain(&self.grants)
+            .chain(self.claim_headers.iter().map(|(_name, value)| value))
             .map(String::as_str)
             .chain(self.role_names());
         let texts = texts.map(|text| text.len() + size_of::<String>() + ALLOCATION_BYTES);
-        size_of::<Self>() + 2 * ALLOCATION_BYTES + texts.sum::<usize>()
+        let names = self.claim_headers.len() * size_of::<Rc<str>>();
+        size_of::<Self>() + 3 * ALLOCATION_BYTES + names + texts.sum::<usize>()
     }
 }
 
+/// Roles of one caller in one namespace.
+const ROLE_COUNT_LIMIT: usize = 512;
 /// What the allocator adds to each piece.
 const ALLOCATION_BYTES: usize = 16;

@@ -1,6 +1,7 @@
 //! The claims of a token as data (RFC 7519 section 4), and the paths by which rules name them.
 
-use alloc::string::String;
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -70,6 +71,19 @@ pub fn listed(value: &Value, text_means: Text) -> impl Iterator<Item = &str> {
         .chain(words.into_iter().flatten())
         .chain(elements.into_iter().flatten())
         .filter(|text| !text.is_empty())
+}
+
+/// The text of a claim that holds one value: a text that is not empty, or the digits of an integer.
+#[must_use]
+pub fn single(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => (!text.is_empty()).then_some(Cow::Borrowed(text)),
+        Value::Number(number) => {
+            let is_integer = number.is_i64() || number.is_u64();
+            is_integer.then(|| Cow::Owned(number.to_string()))
+        }
+        _ => None,
+    }
 }
 
 /// A tree's node has room for eleven members and is never less than half full once there are two.

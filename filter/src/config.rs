@@ -11,6 +11,7 @@ use core::time::Duration;
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
+use crate::claim_header::ClaimHeader;
 use crate::claims::ClaimPath;
 use crate::condition::{Condition, Fact, Test};
 use crate::confirmation::Confirmations;
@@ -23,6 +24,7 @@ use crate::refresh::Schedule;
 use crate::token_type::TokenTypes;
 
 mod access;
+mod claim_header;
 mod condition;
 mod confirmation;
 mod error;
@@ -97,6 +99,8 @@ pub struct Provider {
     pub weak_claims: Vec<ClaimPath>,
     /// Who the callers of this provider are; the first match decides.
     pub identities: Vec<IdentityRule>,
+    /// What workloads are told of them besides; no two have the same name.
+    pub claim_headers: Vec<ClaimHeader>,
 }
 
 impl Provider {
@@ -210,6 +214,7 @@ impl Config {
             provider.refuses_groups_overage &= group_readers.iter().any(is_it);
         }
         access::add_identities(document.identities, &mut providers)?;
+        claim_header::add_claim_headers(document.headers.set, &mut providers, &headers)?;
         let routes = access::build_routes(
             document.namespaces,
             document.grants,
@@ -217,14 +222,19 @@ impl Config {
             &providers,
             &headers,
         )?;
-        let asks_for_certificate =
-            |condition: &Condition| condition.is_about(|fact| matches!(fact, Fact::Certificate));
-        let mut identities = providers.iter().flat_map(|provider| &provider.identities);
-        let maps_certificates = identities.any(|rule| rule.when.iter().any(asks_for_certificate))
-            || routes.namespaces().any(|namespace| {
-                let mut grants = namespace.grants.iter();
-                grants.any(|grant| grant.when.iter().any(asks_for_certificate))
-            });
+        let asks_for_certificate = |when: &[Condition]| {
+            let is_it = |fact: &Fact| matches!(fact, Fact::Certificate);
+            when.iter().any(|condition| condition.is_about(is_it))
+        };
+        let maps_certificates = providers.iter().any(|provider| {
+            let mut identities = provider.identities.iter();
+            let mut headers = provider.claim_headers.iter();
+            identities.any(|rule| asks_for_certificate(&rule.when))
+                || headers.any(|header| asks_for_certificate(&header.when))
+        }) || routes.namespaces().any(|namespace| {
+            let mut grants = namespace.grants.iter();
+            grants.any(|grant| asks_for_certificate(&grant.when))
+        });
         let headers = if document.headers.forward_token {
             headers
         } else {

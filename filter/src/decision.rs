@@ -37,6 +37,8 @@ pub enum Denial {
     HeaderInvalid,
     /// `:authority` is missing, repeated or no plain host name.
     HostInvalid,
+    /// What the configuration makes of the caller's claims is longer, or has more elements, than may be.
+    IdentityTooLarge,
     /// No provider has the token's issuer.
     IssuerUnknown,
     /// None of the issuer's keys is the one that the token names.
@@ -110,9 +112,11 @@ impl Denial {
             | Self::TokenTooLarge
             | Self::TokenTypeRefused
             | Self::TokenUnbound => 401,
-            Self::GroupsOverage | Self::NamespaceUnknown | Self::RuleDenied | Self::RuleMissing => {
-                403
-            }
+            Self::GroupsOverage
+            | Self::IdentityTooLarge
+            | Self::NamespaceUnknown
+            | Self::RuleDenied
+            | Self::RuleMissing => 403,
             Self::SourceThrottled => 429,
             Self::AlgorithmUnavailable | Self::KeysUnavailable | Self::TooManyWaiting => 503,
         }

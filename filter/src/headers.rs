@@ -303,6 +303,28 @@ impl Names {
 }
 
 impl IdentityHeaders {
+    /// Whether the configuration may have a header of this name set: it is stripped from what clients send, and
+    /// is none of those that the filter sets by itself.
+    #[must_use]
+    pub fn is_free(&self, name: &str) -> bool {
+        let Names {
+            decision,
+            namespace,
+            provider,
+            roles,
+            subject,
+            workload,
+        } = &self.names;
+        let own = [decision, namespace, provider, roles, subject, workload];
+        let is_allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        name.len() > self.prefix.len()
+            && name.len() <= 64
+            && name.starts_with(&self.prefix)
+            && name.bytes().all(is_allowed)
+            && own.into_iter().all(|taken| taken != name)
+    }
+
     /// Headers with this prefix; nothing when it is no prefix that can be stripped safely.
     #[must_use]
     pub fn new(prefix: &str) -> Option<Self> {

@@ -3,13 +3,14 @@
 //! A workload identity is a SPIFFE id. Its path takes few characters, and no percent signs (SPIFFE-ID
 //! section 2.2), so a claim's value is escaped in a way of our own: see [`escaped`].
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde_json::Value;
 
-use crate::claims::{ClaimPath, Claims};
+use crate::claims::{self, ClaimPath, Claims};
 use crate::condition::{Condition, Facts};
 
 /// One mapping rule of one provider.
@@ -32,18 +33,31 @@ pub struct Identity<'a> {
     pub workload: String,
 }
 
+/// Something that says who the caller is, or what it may do, is greater than may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge;
+
 /// The identity by the first of `rules` whose conditions hold and whose template can be filled.
-#[must_use]
-pub fn identify<'a>(rules: &'a [IdentityRule], facts: &Facts<'_>) -> Option<Identity<'a>> {
-    rules
-        .iter()
-        .filter(|rule| rule.when.iter().all(|condition| condition.holds(facts)))
-        .find_map(|rule| {
-            Some(Identity {
-                rule: &rule.name,
-                workload: rule.workload.fill(facts.claims?)?,
-            })
-        })
+///
+/// # Errors
+/// A claim of that rule is too long, or the id would be. To pass such a rule by would make the caller what a later
+/// one says, and whoever chooses the claim's length would choose that.
+pub fn identify<'a>(
+    rules: &'a [IdentityRule],
+    facts: &Facts<'_>,
+) -> Result<Option<Identity<'a>>, TooLarge> {
+    let Some(claims) = facts.claims else {
+        return Ok(None);
+    };
+    for rule in rules {
+        if rule.when.iter().all(|condition| condition.holds(facts))
+            && let Some(workload) = rule.workload.fill(claims)?
+        {
+            let rule = &rule.name;
+            return Ok(Some(Identity { rule, workload }));
+        }
+    }
+    Ok(None)
 }
 
 /// A SPIFFE id with places for claims: `spiffe://cluster.local/ns/people/sa/{claim:sub}`.
@@ -118,26 +132,31 @@ impl Template {
         })
     }
 
-    /// The id for these claims; nothing when a claim is missing, is neither text nor integer, is
-    /// empty or too long.
-    fn fill(&self, claims: &Claims) -> Option<String> {
+    /// The id for these claims; nothing when a claim is missing, is neither text nor integer, or is empty.
+    fn fill(&self, claims: &Claims) -> Result<Option<String>, TooLarge> {
         let mut id = String::new();
         for piece in &self.0 {
-            match piece {
-                Piece::Literal(text) => id.push_str(text),
-                Piece::Subject => id.push_str(claims.top("sub").and_then(Value::as_str)?),
-                Piece::Claim(path) => match claims.at(path)? {
-                    Value::String(text) if (1..=VALUE_LIMIT).contains(&text.len()) => {
-                        id.push_str(&escaped(text));
-                    }
-                    Value::Number(number) if number.is_i64() || number.is_u64() => {
-                        id.push_str(&format!("{number}"));
-                    }
-                    _ => return None,
-                },
+            let value = match piece {
+                Piece::Literal(text) => {
+                    id.push_str(text);
+                    continue;
+                }
+                Piece::Subject => claims.top("sub").and_then(Value::as_str).map(Cow::Borrowed),
+                Piece::Claim(path) => claims.at(path).and_then(claims::single),
+            };
+            match (piece, value) {
+                (_, None) => return Ok(None),
+                (Piece::Claim(_), Some(value)) if value.len() > VALUE_LIMIT => {
+                    return Err(TooLarge);
+                }
+                (Piece::Claim(_), Some(value)) => id.push_str(&escaped(&value)),
+                (_, Some(value)) => id.push_str(&value),
             }
         }
-        (id.len() <= ID_LIMIT).then_some(id)
+        if id.len() > ID_LIMIT {
+            return Err(TooLarge);
+        }
+        Ok(Some(id))
     }
 }
 
@@ -194,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    fn fill(template: &str, claims: &str) -> Option<String> {
+    fn fill(template: &str, claims: &str) -> Result<Option<String>, TooLarge> {
         Template::parse(template)
             .unwrap()
             .fill(&Claims::parse(claims.as_bytes()).unwrap())
@@ -220,14 +239,14 @@ mod tests {
         ];
         for (claims, want) in cases {
             assert_eq!(
-                fill("spiffe://a/sa/{claim:sub}", claims).as_deref(),
-                want,
+                fill("spiffe://a/sa/{claim:sub}", claims),
+                Ok(want.map(String::from)),
                 "{claims}"
             );
         }
         assert_eq!(
-            fill("spiffe://a/x-{claim:\"k/k\".n}.y/z", r#"{"k/k":{"n":"v"}}"#).as_deref(),
-            Some("spiffe://a/x-v.y/z")
+            fill("spiffe://a/x-{claim:\"k/k\".n}.y/z", r#"{"k/k":{"n":"v"}}"#),
+            Ok(Some("spiffe://a/x-v.y/z".into()))
         );
     }
 
@@ -277,7 +296,7 @@ mod tests {
             claims: Some(&claims),
             ..Facts::default()
         };
-        let identity = identify(&rules, &facts).unwrap();
+        let identity = identify(&rules, &facts).unwrap().unwrap();
         assert_eq!(
             (identity.rule, identity.workload.as_str()),
             ("b", "spiffe://t/b")

@@ -34,6 +34,7 @@ pub mod audit;
 pub mod base64url;
 pub mod cache;
 pub mod caller;
+pub mod claim_header;
 pub mod claims;
 pub mod condition;
 pub mod config;

@@ -59,7 +59,7 @@ fn entry(padding: usize) -> Entry {
         grants: Vec::new(),
         policy: Policy::default(),
     };
-    let caller = Caller::new(provider, &namespace, &verified, None);
+    let caller = Caller::new(provider, &namespace, &verified, None).unwrap();
     Entry {
         provider: 0,
         verified: Rc::new(verified),

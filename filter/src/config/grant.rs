@@ -126,4 +126,5 @@ fn is_plain_workload(text: &str) -> bool {
 const WORKLOADS: &str = "a SPIFFE id without places for claims; to compare otherwise, use `when` with \
     `attribute: workload`";
 const ROLES: &str = "1 to 64 letters, digits and `._:/-`";
-const CLAIMS: &str = "names separated by dots; a name with a dot in it stands in double quotes";
+pub(super) const CLAIMS: &str =
+    "names separated by dots; a name with a dot in it stands in double quotes";

@@ -11,6 +11,8 @@ use crate::throttle::Allowance;
 pub struct Limits {
     /// Bytes of a token.
     pub token_bytes: usize,
+    /// Bytes of the headers that tell of a caller.
+    pub identity_bytes: usize,
     /// Verified tokens that a worker remembers.
     pub cache: Bounds,
     /// Bad tokens that a source may send.
@@ -21,6 +23,7 @@ impl Limits {
     pub(super) fn build(written: &wire::Limits) -> Result<Self, ConfigError> {
         for (field, got, min, max) in [
             ("token_bytes", written.token_bytes, 1024, 61_440),
+            ("identity_bytes", written.identity_bytes, 1024, 49_152),
             ("cached_tokens", written.cached_tokens, 0, 10_000),
             (
                 "cached_bytes",
@@ -47,6 +50,7 @@ impl Limits {
         }
         Ok(Self {
             token_bytes: written.token_bytes as usize,
+            identity_bytes: written.identity_bytes as usize,
             cache: Bounds {
                 tokens: written.cached_tokens as usize,
                 bytes: written.cached_bytes as usize,

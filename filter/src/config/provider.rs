@@ -164,6 +164,7 @@ fn build_one(
         opaque_issuer: expanded.opaque_issuer,
         weak_claims: expanded.weak_claims,
         identities: Vec::new(),
+        claim_headers: Vec::new(),
     })
 }
 

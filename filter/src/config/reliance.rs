@@ -5,10 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{ConfigError, Provider, wire};
+use crate::claim_header::HeaderTemplate;
 use crate::claims::ClaimPath;
 use crate::condition::{Condition, Fact, Test};
 
-/// Refuses an identity or a grant that rests on nothing but claims that the caller can choose.
+/// Refuses an identity, a grant or a header that rests on nothing but claims that the caller can choose.
 /// `read`: claims that it takes values from; `is_bound`: it is for one workload identity only.
 pub(super) fn check_reliance<'a>(
     at: &str,
@@ -49,12 +50,11 @@ fn is_strong(condition: &Condition, is_weak: &dyn Fn(&ClaimPath) -> bool) -> boo
 
 /// The providers whose `groups` something reads; `None` is every provider.
 pub(super) fn group_readers(document: &wire::Document) -> Vec<Option<String>> {
-    let is_groups = |claim: &String| {
-        let groups = ClaimPath::parse("groups");
-        ClaimPath::parse(claim)
-            .zip(groups)
-            .is_some_and(|(claim, groups)| claim.overlaps(&groups))
-    };
+    let groups = ClaimPath::parse("groups");
+    let is_groups_path =
+        |claim: &ClaimPath| groups.as_ref().is_some_and(|groups| claim.overlaps(groups));
+    let is_groups =
+        |claim: &String| ClaimPath::parse(claim).is_some_and(|claim| is_groups_path(&claim));
     let reads = |when: &[wire::Condition]| reads(when, &is_groups);
     let providers = document.providers.iter();
     let by_providers = providers
@@ -76,6 +76,15 @@ pub(super) fn group_readers(document: &wire::Document) -> Vec<Option<String>> {
                     .is_some_and(|from| is_groups(&from.claim))
         })
         .map(|grant| grant.provider.clone());
+    let by_headers = document.headers.set.iter().filter(|header| {
+        // A template says of its own places what they read; a text that is none is refused elsewhere.
+        let template = header.value.as_deref().and_then(HeaderTemplate::parse);
+        let mut places = template.iter().flat_map(HeaderTemplate::claims);
+        reads(&header.when)
+            || header.list.as_ref().is_some_and(is_groups)
+            || places.any(is_groups_path)
+    });
+    let by_headers = by_headers.map(|header| header.provider.clone());
     // A rule that names no provider may be about the callers of each.
     let rules = document.policy.rules.iter();
     let by_rules = rules
@@ -85,7 +94,7 @@ pub(super) fn group_readers(document: &wire::Document) -> Vec<Option<String>> {
             None => alloc::vec![None],
         });
     let by_others = by_providers.chain(by_identities).chain(by_grants);
-    by_others.chain(by_rules).collect()
+    by_others.chain(by_headers).chain(by_rules).collect()
 }
 
 /// Whether one of the conditions, or of those that they join, reads a claim that is wanted.

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod claim_headers;
 mod rules;
 
 fn document() -> Value {

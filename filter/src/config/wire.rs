@@ -199,12 +199,25 @@ object! {
     struct Headers {
         prefix: String = "x-identity-".into(),
         forward_token: bool = false,
+        set: Vec<ClaimHeader> = Vec::new(),
+    }
+}
+
+object! {
+    struct ClaimHeader {
+        name: String,
+        provider: Option<String>,
+        when: Vec<Condition> = Vec::new(),
+        value: Option<String>,
+        list: Option<String>,
+        words: Option<bool>,
     }
 }
 
 object! {
     struct Limits {
         token_bytes: u32 = 16 * 1024,
+        identity_bytes: u32 = 16 * 1024,
         cached_tokens: u32 = 1000,
         cached_bytes: u32 = 4 * 1024 * 1024,
         failures_per_source: u32 = 100,

@@ -15,7 +15,7 @@ use crate::keyring::WantedKey;
 use crate::namespace::Namespace;
 use crate::throttle::Source;
 use crate::token::Jws;
-use crate::verify::{self, Refusal};
+use crate::verify::{self, Refusal, Verified};
 
 /// The caller, or `None` when the request has no credential. A credential that is there must be good,
 /// also where an anonymous rule would let the request in.
@@ -53,7 +53,7 @@ pub(super) fn authenticate(
         if entry.caller.namespace == namespace.name && entry.caller.certificate == certificate {
             return Ok(Some(entry.into()));
         }
-        let caller = Caller::new(provider, namespace, &entry.verified, certificate);
+        let caller = caller(config, provider, namespace, &entry.verified, certificate)?;
         let entry = Entry {
             caller: Rc::new(caller),
             ..entry.clone()
@@ -110,6 +110,26 @@ pub(super) fn mapped_certificate(config: &Config, context: &Context<'_>) -> Opti
     asks.then(|| context.connection.spiffe_id()).flatten()
 }
 
+/// The caller in the namespace, unless what a workload would be told of it is more than may be.
+pub(super) fn caller(
+    config: &Config,
+    provider: &Provider,
+    namespace: &Namespace,
+    verified: &Verified,
+    certificate: Option<String>,
+) -> Result<Caller, Denial> {
+    let caller = Caller::new(provider, namespace, verified, certificate)
+        .map_err(|_too_large| Denial::IdentityTooLarge)?;
+    let mut bytes = 0;
+    caller.for_each_header(config.headers.names(), &mut |name, value| {
+        bytes += name.len() + value.len();
+    });
+    if bytes > config.limits.identity_bytes {
+        return Err(Denial::IdentityTooLarge);
+    }
+    Ok(caller)
+}
+
 /// A token that was read, and the provider that it says to be of. Nothing in it is verified.
 pub(super) struct Presented<'a> {
     pub(super) jws: Jws<'a>,
@@ -152,7 +172,7 @@ fn verify(
     verified.check_connection(context.connection)?;
     Ok(Entry {
         provider: index,
-        caller: Rc::new(Caller::new(provider, namespace, &verified, certificate)),
+        caller: Rc::new(caller(config, provider, namespace, &verified, certificate)?),
         verified: Rc::new(verified),
     })
 }

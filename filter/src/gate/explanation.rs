@@ -19,7 +19,7 @@ use crate::credential::{self, Credential};
 use crate::decision::Denial;
 use crate::grant::{self, Grant, Role};
 use crate::headers::Headers;
-use crate::identity::{self, IdentityRule};
+use crate::identity::{self, IdentityRule, TooLarge};
 use crate::namespace::Namespace;
 use crate::policy::{Operation, Part, Policy, Request, Rule};
 use crate::throttle;
@@ -86,6 +86,8 @@ pub enum IdentityVerdict<'a> {
     NotTried,
     /// This does not hold.
     Unmet(Unmet<'a>),
+    /// Its conditions hold, and it would make an id that is too long, or of a claim that is: the request is denied.
+    TooLarge,
     /// Its conditions hold, and a claim that it takes a value from has none that it could take.
     Unfilled,
 }
@@ -175,14 +177,18 @@ pub fn explain<'a>(
             return explanation;
         };
         let certificate = authenticate::mapped_certificate(config, context);
-        let caller = Caller::new(provider, namespace, &found, certificate);
         let facts = Facts {
-            certificate: caller.certificate.as_deref(),
+            certificate: certificate.as_deref(),
             claims: Some(found.claims()),
             provider: Some(&provider.name),
             ..Facts::default()
         };
         explanation.identities = identities(provider, &facts);
+        let caller = authenticate::caller(config, provider, namespace, &found, certificate.clone());
+        // Who the caller is cannot be said, so no grant and no rule is asked about it.
+        let Ok(caller) = caller else {
+            return explanation;
+        };
         let workload = caller.workload.as_deref();
         explanation.grants = grants(namespace, &Facts { workload, ..facts });
         explanation.caller = Some(caller);
@@ -303,14 +309,14 @@ impl Token<'_> {
 fn identities<'a>(provider: &'a Provider, facts: &Facts<'_>) -> Vec<IdentityTry<'a>> {
     let mut is_found = false;
     let attempt = |rule: &'a IdentityRule| {
-        let verdict = if is_found {
-            IdentityVerdict::NotTried
-        } else if identity::identify(slice::from_ref(rule), facts).is_some() {
-            is_found = true;
-            IdentityVerdict::Matched
-        } else {
-            unmet(rule.when.iter(), facts).map_or(IdentityVerdict::Unfilled, IdentityVerdict::Unmet)
+        let verdict = match identity::identify(slice::from_ref(rule), facts) {
+            _ if is_found => IdentityVerdict::NotTried,
+            Ok(Some(_)) => IdentityVerdict::Matched,
+            Ok(None) => unmet(rule.when.iter(), facts)
+                .map_or(IdentityVerdict::Unfilled, IdentityVerdict::Unmet),
+            Err(TooLarge) => IdentityVerdict::TooLarge,
         };
+        is_found |= matches!(verdict, IdentityVerdict::Matched | IdentityVerdict::TooLarge);
         IdentityTry { rule, verdict }
     };
     provider.identities.iter().map(attempt).collect()

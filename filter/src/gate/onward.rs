@@ -1,7 +1,5 @@
 //! What a request that is let in looks like to the workload.
 
-use alloc::vec::Vec;
-
 use super::{Context, Findings};
 use crate::config::Config;
 use crate::headers::{self, CONNECTION_ID, Headers};
@@ -48,14 +46,8 @@ pub(super) fn set_facts(
         headers.add(&names.namespace, namespace.name.as_bytes());
     }
     if let (Disclosure::Identity, Some(caller)) = (disclosure, findings.caller()) {
-        headers.add(&names.provider, caller.provider.as_bytes());
-        headers.add(&names.subject, caller.subject.as_bytes());
-        if let Some(workload) = &caller.workload {
-            headers.add(&names.workload, workload.as_bytes());
-        }
-        if !caller.roles.is_empty() {
-            let roles: Vec<_> = caller.role_names().collect();
-            headers.add(&names.roles, roles.join(",").as_bytes());
-        }
+        caller.for_each_header(names, &mut |name, value| {
+            headers.add(name, value.as_bytes())
+        });
     }
 }

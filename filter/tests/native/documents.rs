@@ -98,4 +98,11 @@ fn the_reference_holds_a_whole_configuration() {
         .collect();
     assert_eq!(whole.len(), 1);
     parse("filter.md", whole[0]);
+    let headers = documents
+        .iter()
+        .find(|document| document.get("headers").is_some());
+    let mut whole = whole[0].clone();
+    whole["headers"] = headers.unwrap()["headers"].clone();
+    let config = parse("filter.md", &whole);
+    assert_eq!(config.providers[0].claim_headers.len(), 2);
 }

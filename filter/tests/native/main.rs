@@ -8,12 +8,14 @@
 
 mod algorithms;
 mod binding;
+mod claim_headers;
 mod documents;
 mod explanation;
 mod host;
 mod isolation;
 mod issuer;
 mod load_balancers;
+mod mapping;
 mod memory;
 mod preset_traps;
 mod presets;

@@ -47,7 +47,11 @@ pub(super) fn steps(policy: &Policy<'_>, explanation: &Explanation<'_>) -> Vec<S
 fn identity(policy: &Policy<'_>, attempt: &IdentityTry<'_>, workload: Option<&str>) -> Finding {
     let name = &attempt.rule.name;
     let (verdict, detail) = match &attempt.verdict {
-        IdentityVerdict::Matched => (Verdict::Decides, quoted(workload.unwrap_or_default())),
+        // Without a caller, what headers would say of it is too much: what the id would be is not told.
+        IdentityVerdict::Matched => (
+            Verdict::Decides,
+            workload.map_or_else(|| "its conditions hold".into(), quoted),
+        ),
         IdentityVerdict::NotTried => (Verdict::NotTried, "an earlier entry matched".into()),
         IdentityVerdict::Unfilled => {
             let claims: Vec<_> = attempt
@@ -57,11 +61,15 @@ fn identity(policy: &Policy<'_>, attempt: &IdentityTry<'_>, workload: Option<&st
                 .map(|claim| format!("claim {claim}"))
                 .collect();
             let detail = format!(
-                "its workload takes in {}, which must be a text of 1 to 255 bytes or an integer",
+                "its workload takes in {}, which must be a text that is not empty, or an integer",
                 claims.join(" and ")
             );
             (Verdict::No, detail)
         }
+        IdentityVerdict::TooLarge => (
+            Verdict::Decides,
+            "its conditions hold, and its workload, or a claim in it, is longer than may be".into(),
+        ),
         IdentityVerdict::Unmet(unmet) => (Verdict::No, needs(unmet)),
     };
     Finding {

@@ -45,6 +45,9 @@ pub(crate) const fn meaning(denial: Denial) -> &'static str {
             "a header without which nothing can be judged is missing, repeated or no text"
         }
         Denial::HostInvalid => "the host is missing, repeated or no plain name",
+        Denial::IdentityTooLarge => {
+            "what would be said of the caller, in its workload id or in headers, is more than may be"
+        }
         Denial::IssuerUnknown => "no provider has the token's issuer",
         Denial::KeyUnknown => "the provider has no key of the name that the token gives",
         Denial::KeysUnavailable => "the provider's keys were not there",

@@ -297,6 +297,24 @@ fn nothing_rests_only_on_what_the_caller_chooses() {
 }
 
 #[test]
+fn a_header_is_made_of_claims_that_callers_can_choose_only_beside_another() {
+    let header = |when: Value| json!({"headers": {"set": [{"name": "x-identity-email", "value": "{claim:email}", "when": when}]}});
+    let entra = json!({"preset": "entra", "tenant": TENANT});
+    let got = error(&entra, &header(json!([])));
+    assert!(
+        got.starts_with("headers.set[0]: rests only on claims that the caller"),
+        "{got}"
+    );
+    let verified = header(json!([{"claim": "xms_edov", "equals": true}]));
+    assert_eq!(
+        parse(&entra, &verified).unwrap().providers[0]
+            .claim_headers
+            .len(),
+        1
+    );
+}
+
+#[test]
 fn groups_that_are_elsewhere_matter_only_where_somebody_asks_for_them() {
     let entra = |more: Value| {
         let provider = json!({"preset": "entra", "tenant": TENANT});
@@ -308,6 +326,22 @@ fn groups_that_are_elsewhere_matter_only_where_somebody_asks_for_them() {
     assert!(entra(
         json!({"grants": [{"name": "g", "namespace": "n", "roles_from": {"claim": "groups", "allow": ["r"]}}]})
     ));
+    let header = |content: Value| {
+        let mut header = json!({"name": "x-identity-a"});
+        header
+            .as_object_mut()
+            .unwrap()
+            .extend(content.as_object().unwrap().clone());
+        json!({"headers": {"set": [header]}})
+    };
+    assert!(entra(header(json!({"list": "groups"}))));
+    assert!(entra(header(
+        json!({"value": "{claim:oid},{claim:groups}"})
+    )));
+    assert!(entra(header(
+        json!({"value": "{claim:oid}", "when": [{"claim": "groups", "contains": "x"}]})
+    )));
+    assert!(!entra(header(json!({"list": "roles"}))));
     assert!(entra(
         json!({"identities": [{"name": "i", "provider": "p", "workload": "spiffe://t/a",
         "when": [{"claim": "groups", "present": false}]}]})
