@@ -13,19 +13,24 @@ mod credential;
 mod gateway;
 mod jwks;
 mod location;
+mod policy;
+mod templates;
 mod token;
+mod world;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 9] = [
     "claim_path",
     "claims",
     "configuration",
     "credential",
     "jwks",
     "location",
+    "policy",
+    "templates",
     "token",
 ];
 
@@ -88,6 +93,16 @@ fn what_is_checked_of_key_sets_holds_for_every_seed() {
 #[test]
 fn what_is_checked_of_locations_holds_for_every_seed() {
     replay("location", location::check);
+}
+
+#[test]
+fn what_is_checked_of_policies_holds_for_every_seed() {
+    replay("policy", policy::check);
+}
+
+#[test]
+fn what_is_checked_of_templates_holds_for_every_seed() {
+    replay("templates", templates::check);
 }
 
 #[test]
