@@ -15,11 +15,17 @@ use e2e::{
     pki::Pki,
     plain_gateway::{self, PlainGateway, identity_filter},
     run_folder::RunFolder,
+    token::SigningKey,
     tools,
 };
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+
+mod native;
+mod scale;
+
+use native::{jwt_authn, rbac};
 
 use crate::{
     cpu::{start_on_first, time_of},
@@ -45,7 +51,17 @@ pub(crate) struct Plan {
     plot: Option<PathBuf>,
 }
 
-const HOST: &str = "pay.example.com";
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    host: &'static str,
+    path: &'static str,
+}
+
+const TARGET: Target = Target {
+    host: "pay.example.com",
+    path: "/payments/1",
+};
 const CONNECTIONS: u32 = 8;
 const ALGORITHMS: [&str; 2] = ["RS256", "ES256"];
 
@@ -81,11 +97,13 @@ pub(crate) async fn run(plan: &Plan) -> Result<(), HarnessError> {
     }
     progress("memory of a worker's VM: ten providers, a full cache");
     let vm_bytes = memory::of_a_full_worker(&issuer, &keys, &folder).await?;
+    let scale = scale::measure(plan, &issuer, &keys, &folder).await?;
     let module_bytes = read(&tools::filter()?)?.len();
     if plan.json {
-        print_object(&figures, module_bytes, vm_bytes);
+        print_object(&figures, &scale, module_bytes, vm_bytes);
     } else {
         print_tables(plan, &figures, module_bytes, vm_bytes);
+        scale.print(plan.rounds);
     }
     Ok(())
 }
@@ -98,11 +116,10 @@ async fn measure(
 ) -> Result<Figures, HarnessError> {
     let native = |cache: bool| vec![jwt_authn(issuer, keys, cache), rbac()];
     let ours = |module: &Path, tokens: u32| {
-        let mut configuration = e2e::plugin::configuration(issuer);
-        configuration["providers"][0]["jwks"] = json!({ "inline": keys });
-        configuration["limits"]["cached_tokens"] = json!(tokens);
-        configuration["audit"] = json!({});
-        vec![identity_filter(module, &configuration)]
+        vec![identity_filter(
+            module,
+            &filter_configuration(issuer, keys, tokens),
+        )]
     };
     let (module, deaf) = (tools::filter()?, without_the_hosts_check(folder)?);
     let chains = [
@@ -117,11 +134,7 @@ async fn measure(
     for (number, (name, filters, share)) in chains.into_iter().enumerate() {
         subjects.push(start(number, name, share, filters, folder).await?);
     }
-    let token = |key| {
-        let end = json!(unix_now() + 24 * 3600);
-        issuer.draft(ALICE).with("exp", end).signed(key)
-    };
-    let tokens = [token(issuer.rsa())?, token(issuer.ec())?];
+    let tokens = [token(issuer, issuer.rsa())?, token(issuer, issuer.ec())?];
     let mut figures = Figures {
         names: subjects.iter().map(|subject| subject.name).collect(),
         series: vec![Default::default(); subjects.len()],
@@ -134,15 +147,40 @@ async fn measure(
             ));
             for (token, series) in tokens.iter().zip(series) {
                 let requests = (plan.requests / subject.share).max(CONNECTIONS * 8);
-                load(subject, token, requests / 8).await?;
-                let start = time_of(&subject.gateway.process);
-                load(subject, token, requests).await?;
-                let spent = time_of(&subject.gateway.process) - start;
-                series.push(spent.as_secs_f64() * 1e6 / f64::from(requests));
+                series.push(warm_and_measure(subject, TARGET, token, requests).await?);
             }
         }
     }
     Ok(figures)
+}
+
+/// The run's configuration with these keys and room for so many tokens.
+fn filter_configuration(issuer: &Issuer, keys: &Value, tokens: u32) -> Value {
+    let mut configuration = e2e::plugin::configuration(issuer);
+    configuration["providers"][0]["jwks"] = json!({ "inline": keys });
+    configuration["limits"]["cached_tokens"] = json!(tokens);
+    configuration["audit"] = json!({});
+    configuration
+}
+
+/// A token that outlives the run.
+fn token(issuer: &Issuer, key: &SigningKey) -> Result<String, HarnessError> {
+    let end = json!(unix_now() + 24 * 3600);
+    issuer.draft(ALICE).with("exp", end).signed(key)
+}
+
+/// CPU microseconds for each of so many requests, after an eighth of them that does not count.
+async fn warm_and_measure(
+    subject: &Subject,
+    target: Target,
+    token: &str,
+    requests: u32,
+) -> Result<f64, HarnessError> {
+    load(subject, target, token, requests / 8).await?;
+    let start = time_of(&subject.gateway.process);
+    load(subject, target, token, requests).await?;
+    let spent = time_of(&subject.gateway.process) - start;
+    Ok(spent.as_secs_f64() * 1e6 / f64::from(requests))
 }
 
 impl Figures {
@@ -187,17 +225,21 @@ const RATIOS: [(&str, usize, usize); 3] = [
 ];
 
 #[expect(clippy::print_stdout, reason = "the object is what was asked for")]
-fn print_object(figures: &Figures, module_bytes: usize, vm_bytes: u64) {
-    let rounded = |ratio: f64| (ratio * 1000.0).round() / 1000.0;
-    let ratios: serde_json::Map<String, Value> = RATIOS
+fn print_object(figures: &Figures, scale: &scale::Figures, module_bytes: usize, vm_bytes: u64) {
+    let mut ratios: serde_json::Map<String, Value> = RATIOS
         .iter()
         .map(|(name, subject, peer)| {
             let ratio = figures.ratio(0, *subject, *peer).median();
             ((*name).to_owned(), json!(rounded(ratio)))
         })
         .collect();
+    scale.add_ratios(&mut ratios);
     let object = json!({ "ratios": ratios, "module_bytes": module_bytes, "vm_bytes": vm_bytes });
     println!("{object}");
+}
+
+fn rounded(ratio: f64) -> f64 {
+    (ratio * 1000.0).round() / 1000.0
 }
 
 fn print_tables(plan: &Plan, figures: &Figures, module_bytes: usize, vm_bytes: u64) {
@@ -275,7 +317,12 @@ fn read(path: &Path) -> Result<Vec<u8>, HarnessError> {
     })
 }
 
-async fn load(subject: &Subject, token: &str, requests: u32) -> Result<(), HarnessError> {
+async fn load(
+    subject: &Subject,
+    target: Target,
+    token: &str,
+    requests: u32,
+) -> Result<(), HarnessError> {
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let mut exchange = Exchange::open_clear(subject.gateway.address).await?;
@@ -283,7 +330,7 @@ async fn load(subject: &Subject, token: &str, requests: u32) -> Result<(), Harne
         tasks.spawn(async move {
             for _ in 0..requests / CONNECTIONS {
                 let reply = exchange
-                    .send(Ask::get(HOST, "/payments/1").bearer(&token))
+                    .send(Ask::get(target.host, target.path).bearer(&token))
                     .await?;
                 if reply.status != StatusCode::OK {
                     return Err(HarnessError::Answer {
@@ -326,41 +373,4 @@ pub(crate) async fn start(
         share,
         gateway: PlainGateway::start(&file, plan, start_on_first, folder).await?,
     })
-}
-
-fn jwt_authn(issuer: &Issuer, keys: &Value, cache: bool) -> Value {
-    let mut provider = json!({
-        "issuer": issuer.url(),
-        "audiences": [issuer::AUDIENCE],
-        "local_jwks": { "inline_string": keys.to_string() },
-        "payload_in_metadata": "claims",
-        "require_expiration": true,
-    });
-    if cache {
-        provider["jwt_cache_config"] = json!({ "jwt_cache_size": 1000 });
-    }
-    let config = json!({
-        "providers": { "people": provider },
-        "rules": [{ "match": { "prefix": "/" }, "requires": { "provider_name": "people" } }],
-    });
-    plain_gateway::filter("jwt_authn", "jwt_authn.v3.JwtAuthentication", config)
-}
-
-/// The rule that the identity filter's configuration of a run has for this request.
-fn rbac() -> Value {
-    let group = json!({ "metadata": {
-        "filter": "envoy.filters.http.jwt_authn",
-        "path": [{ "key": "claims" }, { "key": "groups" }],
-        "value": { "list_match": { "one_of": { "string_match": { "exact": "payments-admins" } } } },
-    } });
-    let what = json!({ "and_rules": { "rules": [
-        { "header": { "name": ":method", "string_match": { "exact": "GET" } } },
-        { "header": { "name": ":authority", "string_match": { "exact": HOST } } },
-        { "url_path": { "path": { "prefix": "/payments/" } } },
-    ] } });
-    let config = json!({ "rules": {
-        "action": "ALLOW",
-        "policies": { "admins": { "permissions": [what], "principals": [group] } },
-    } });
-    plain_gateway::filter("rbac", "rbac.v3.RBAC", config)
 }
