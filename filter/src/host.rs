@@ -216,6 +216,18 @@ mod tests {
         }
 
         #[test]
+        fn every_spelling_of_a_host_is_one_host(
+            name in "[a-z0-9_-]{1,5}(\\.[a-z0-9_-]{1,5}){0,2}", upper in any::<u32>(), port in "(:[0-9]{1,5})?", dot in "\\.?"
+        ) {
+            let spelled: String = name
+                .char_indices()
+                .map(|(index, letter)| if upper >> index & 1 == 1 { letter.to_ascii_uppercase() } else { letter })
+                .collect();
+            let host = Host::parse([spelled.as_str(), &dot, &port].concat().as_bytes());
+            prop_assert_eq!(host.as_ref().map(Host::as_str), Some(name.as_str()));
+        }
+
+        #[test]
         fn patterns_overlap_when_one_host_matches_both(
             one in "(\\*\\.)?[ab](\\.[ab]){0,2}", two in "(\\*\\.)?[ab](\\.[ab]){0,2}", host in "[ab](\\.[ab]){0,3}"
         ) {

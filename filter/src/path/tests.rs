@@ -123,7 +123,61 @@ fn patterns_that_cannot_mean_what_they_say_are_refused() {
     }
 }
 
+/// The bytes that escapes stand for, as a server would read them.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut left = text.iter().copied();
+    while let Some(byte) = left.next() {
+        let mut digits = left.clone();
+        match (
+            byte,
+            digits.next().and_then(digit),
+            digits.next().and_then(digit),
+        ) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(high << 4 | low);
+                left = digits;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    bytes
+}
+
+/// The segments that are left when `.` and `..` are resolved, as a server would that takes `//` for one slash.
+fn resolved(path: &[u8]) -> Vec<Vec<u8>> {
+    let mut segments = Vec::new();
+    for segment in path.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            _ => segments.push(segment.to_vec()),
+        }
+    }
+    segments
+}
+
+/// Steps that servers disagree about, and some that they do not.
+const TRICKY: &str = "(/|//|\\.|\\.\\.|%2[eEfF5]|%5[cC]|%25[2][eEfF]|%61|%40|%3b|%c3%a9|%00|%|;|\\\\|\\?|#|a|b|~){0,16}";
+
 proptest! {
+    #[test]
+    fn servers_that_decode_early_late_or_twice_see_the_segments_that_were_judged(path in TRICKY) {
+        let raw = format!("/{path}");
+        if let Some(path) = CanonicalPath::parse(raw.as_bytes()) {
+            let judged: Vec<_> = path.segments().map(|segment| decoded(segment.as_bytes())).collect();
+            let raw = raw.as_bytes();
+            prop_assert_eq!(&resolved(&decoded(raw)), &judged, "decoded, then resolved");
+            prop_assert_eq!(&resolved(&decoded(&decoded(raw))), &judged, "decoded twice");
+            let late: Vec<_> = resolved(path.as_str().as_bytes()).iter().map(|segment| decoded(segment)).collect();
+            prop_assert_eq!(&late, &judged, "resolved, then decoded");
+            for segment in &judged {
+                prop_assert!(!segment.iter().any(|byte| b"/\\%".contains(byte) || *byte < 0x20));
+                prop_assert!(!matches!(segment.as_slice(), b"" | b"." | b".."));
+            }
+        }
+    }
+
     #[test]
     fn a_canonical_path_is_its_own_form(path in "(/|\\.|%2[eE]|%61|%40|%3b|%c3%a9|;|a|b|~){0,24}") {
         if let Some(path) = canonical(&format!("/{path}")) {

@@ -62,7 +62,24 @@ pub(crate) fn check(data: &[u8]) {
             "{roles}"
         );
     }
+    let (email, groups) = (one("x-identity-email"), one("x-identity-groups"));
+    assert!(email.is_none_or(|email| claims["email"].is_string() || email == claims["email"].to_string()));
+    assert_eq!(groups.is_some(), has_groups(&claims));
     assert_eq!(outcome.headers.all("x-token").count(), 0);
+}
+
+/// Whether there is a list of groups that has some.
+fn has_groups(claims: &Map<String, Value>) -> bool {
+    let is_element = |element: &Value| match element {
+        Value::String(text) => !text.is_empty(),
+        Value::Number(number) => !number.is_f64(),
+        _ => false,
+    };
+    match claims.get("groups") {
+        Some(Value::Array(elements)) => !elements.is_empty() && elements.iter().all(is_element),
+        Some(Value::String(text)) => !text.is_empty(),
+        _ => false,
+    }
 }
 
 /// Only the first provider reads `x-token`; its leeway is 60 s.

@@ -162,6 +162,9 @@ fn document() -> Value {
              "when": [{"claim": "scope", "contains": "write"}, {"claim": "sub", "prefix": "b"}]},
             {"name": "ops", "namespace": "orders", "provider": "main", "roles": ["auditor"],
              "when": [{"claim": "groups", "contains": "ops"}]}],
+        "headers": {"set": [
+            {"name": "x-identity-email", "provider": "main", "value": "{claim:email}"},
+            {"name": "x-identity-groups", "provider": "main", "list": "groups"}]},
         "policy": {"rules": [
             {"name": "no-secrets", "namespace": "orders", "action": "deny", "paths": ["/secrets/**"]},
             {"name": "callers", "namespace": "orders", "authenticated": true}]}

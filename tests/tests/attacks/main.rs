@@ -14,6 +14,7 @@ mod range;
 mod remembered;
 mod rsa_forge;
 mod rsa_signature;
+mod told;
 
 use std::{pin::Pin, process::ExitCode, sync::Arc};
 
@@ -47,6 +48,7 @@ fn attacks() -> impl Iterator<Item = &'static Attack> {
         claims::ATTACKS,
         credential::ATTACKS,
         remembered::ATTACKS,
+        told::ATTACKS,
     ];
     let mut attacks: Vec<_> = groups.into_iter().flatten().collect();
     attacks.sort_by_key(|attack| attack.row);

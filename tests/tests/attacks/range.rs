@@ -253,6 +253,10 @@ fn configuration(server: &KeyServer) -> Value {
         "policy": { "rules": [
             { "name": "everybody-known", "namespace": "payments", "authenticated": true },
         ] },
+        "headers": { "set": [
+            { "name": "x-identity-email", "provider": "people", "value": "{claim:email}" },
+            { "name": "x-identity-groups", "provider": "people", "list": "groups" },
+        ] },
         // Every attack comes from one address.
         "limits": { "failures_per_source": 1_000_000, "failure_window_seconds": 1 },
     })
