@@ -78,9 +78,11 @@ pub(crate) fn with_config<T>(use_it: impl FnOnce(&Config) -> T) -> T {
     GATEWAY.with(|gateway| use_it(&gateway.config))
 }
 
-/// The public halves of the keys.
-pub(crate) fn keys() -> Value {
-    SIGNED["keys"].clone()
+/// The public half of one of the keys.
+pub(crate) fn key(id: &str) -> &'static Value {
+    let mut keys = SIGNED["keys"].as_array().into_iter().flatten();
+    keys.find(|key| key["kid"] == id)
+        .expect("there is a key of this id")
 }
 
 /// The decision under another configuration, by an engine that says yes to every signature.
@@ -141,7 +143,7 @@ impl Gateway {
 }
 
 fn document() -> Value {
-    let keys = json!({ "inline": { "keys": keys() } });
+    let keys = json!({ "inline": { "keys": SIGNED["keys"] } });
     json!({
         "providers": [
             {"name": "main", "issuer": ISSUER, "audiences": ["api"], "jwks": keys,

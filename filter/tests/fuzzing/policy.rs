@@ -36,16 +36,12 @@ pub(crate) fn check(data: &[u8]) {
                 .collect(),
             ..world
         };
+        let of_its_own = decide(&alone, &ask);
         assert_eq!(
-            decide(&alone, &ask).headers,
-            outcome.headers,
+            of_its_own.headers, outcome.headers,
             "no other namespace matters"
         );
-        assert_eq!(
-            Said::of(&decide(&alone, &ask)),
-            said,
-            "no other namespace matters"
-        );
+        assert_eq!(Said::of(&of_its_own), said, "no other namespace matters");
         if !alone.is_shadow {
             let mut enforced = alone;
             enforced.rules.retain(|rule| rule.mode != Some(true));
@@ -109,7 +105,7 @@ fn decide(world: &World, ask: &Ask) -> Outcome {
         let claims = json!({"iss": ISSUER, "aud": "api", "sub": "s", "exp": NOW + 60,
                             "groups": caller.groups, "roles": caller.roles});
         let parts = [
-            br#"{"alg":"ES256","kid":"ec"}"#.to_vec(),
+            br#"{"alg":"EdDSA","kid":"ed"}"#.to_vec(),
             claims.to_string().into(),
             b"s".to_vec(),
         ];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::gateway::{ISSUER, keys};
+use crate::gateway::{ISSUER, key};
 
 /// Names and routes: a host and a path prefix each.
 pub(crate) const NAMESPACES: [(&str, &[(&str, &str)]); 3] = [
@@ -187,8 +187,8 @@ impl World {
         });
         let rules = self.rules.iter().map(Rule::document);
         json!({
-            "providers": [{"name": "main", "issuer": ISSUER, "audiences": ["api"], "algorithms": ["ES256"],
-                           "jwks": {"inline": {"keys": keys()}}}],
+            "providers": [{"name": "main", "issuer": ISSUER, "audiences": ["api"], "algorithms": ["EdDSA"],
+                           "jwks": {"inline": {"keys": [key("ed")]}}}],
             "namespaces": namespaces.collect::<Vec<_>>(),
             "grants": grants.collect::<Vec<_>>(),
             "policy": {"mode": mode(self.is_shadow), "rules": rules.collect::<Vec<_>>()},
