@@ -11,7 +11,8 @@
 //!    comes before them is among the [`waiting`]. A
 //!    token that [`cache`] knows skips the reading and the signature check; [`confirmation`] asks for the
 //!    certificate that a token is bound to, and [`throttle`] stops those who send bad ones.
-//! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace: that is the [`caller`].
+//! 6. [`identity`] maps claims to a workload identity, [`grant`] to roles in the namespace, [`claim_header`] to headers: that
+//!    is the [`caller`].
 //! 7. [`policy`] decides; [`decision`] is what the sender learns, [`audit`] what the log learns.
 //!
 //! Why a decision is what it is, [`gate::explanation`] tells whoever asks afterwards, without a gateway.

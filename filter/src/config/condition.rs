@@ -19,7 +19,7 @@ use crate::spiffe::SpiffePattern;
 pub(super) enum Place<'a> {
     /// In `required_claims`: what a token says, and nothing about a request.
     Claims,
-    /// In `grants`.
+    /// In `grants` and `headers.set`.
     Grant,
     /// In `identities`.
     Identity,

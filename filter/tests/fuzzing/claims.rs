@@ -63,7 +63,7 @@ pub(crate) fn check(data: &[u8]) {
         );
     }
     let (email, groups) = (one("x-identity-email"), one("x-identity-groups"));
-    assert!(email.is_none_or(|email| claims["email"].is_string() || email == claims["email"].to_string()));
+    assert!(email.is_none() || claims["email"].is_string() || claims["email"].is_number());
     assert_eq!(groups.is_some(), has_groups(&claims));
     assert_eq!(outcome.headers.all("x-token").count(), 0);
 }
