@@ -316,7 +316,10 @@ fn identities<'a>(provider: &'a Provider, facts: &Facts<'_>) -> Vec<IdentityTry<
                 .map_or(IdentityVerdict::Unfilled, IdentityVerdict::Unmet),
             Err(TooLarge) => IdentityVerdict::TooLarge,
         };
-        is_found |= matches!(verdict, IdentityVerdict::Matched | IdentityVerdict::TooLarge);
+        is_found |= matches!(
+            verdict,
+            IdentityVerdict::Matched | IdentityVerdict::TooLarge
+        );
         IdentityTry { rule, verdict }
     };
     provider.identities.iter().map(attempt).collect()

@@ -47,11 +47,7 @@ pub(super) fn steps(policy: &Policy<'_>, explanation: &Explanation<'_>) -> Vec<S
 fn identity(policy: &Policy<'_>, attempt: &IdentityTry<'_>, workload: Option<&str>) -> Finding {
     let name = &attempt.rule.name;
     let (verdict, detail) = match &attempt.verdict {
-        // Without a caller, what headers would say of it is too much: what the id would be is not told.
-        IdentityVerdict::Matched => (
-            Verdict::Decides,
-            workload.map_or_else(|| "its conditions hold".into(), quoted),
-        ),
+        IdentityVerdict::Matched => (Verdict::Decides, quoted(workload.unwrap_or_default())),
         IdentityVerdict::NotTried => (Verdict::NotTried, "an earlier entry matched".into()),
         IdentityVerdict::Unfilled => {
             let claims: Vec<_> = attempt
