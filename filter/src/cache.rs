@@ -59,6 +59,7 @@ pub struct TokenCache {
     bytes: usize,
     /// The slot that is looked at next when room is needed.
     hand: usize,
+    evicted: u64,
 }
 
 #[derive(Debug)]
@@ -81,6 +82,7 @@ impl TokenCache {
             places: BTreeMap::new(),
             bytes: 0,
             hand: 0,
+            evicted: 0,
         }
     }
 
@@ -146,6 +148,12 @@ impl TokenCache {
         }
     }
 
+    /// How many tokens have had to make room for others so far.
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
     /// How many tokens are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -165,6 +173,7 @@ impl TokenCache {
             if !slot.is_recent {
                 let digest = slot.digest;
                 self.remove(&digest);
+                self.evicted += 1;
                 return;
             }
             slot.is_recent = false;

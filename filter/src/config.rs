@@ -11,6 +11,7 @@ use core::time::Duration;
 use serde_json::Value;
 
 use crate::algorithm::Algorithm;
+use crate::audit::Sample;
 use crate::claim_header::ClaimHeader;
 use crate::claims::ClaimPath;
 use crate::condition::{Condition, Fact, Test};
@@ -21,6 +22,7 @@ use crate::json;
 use crate::jwks::{KeySet, KeySetError};
 use crate::namespace::Routes;
 use crate::refresh::Schedule;
+use crate::state::StateValue;
 use crate::token_type::TokenTypes;
 
 mod access;
@@ -33,6 +35,7 @@ mod limits;
 mod preset;
 mod provider;
 mod read;
+mod record;
 mod reliance;
 mod rule;
 mod schedule;
@@ -52,8 +55,10 @@ pub struct Config {
     pub routes: Routes,
     /// Which headers are stripped and set.
     pub headers: IdentityHeaders,
-    /// Whether requests that are let in have a line of the log too.
-    pub logs_allows: bool,
+    /// Which of the requests that are let in have a line of the log too.
+    pub allow_sample: Option<Sample>,
+    /// What the gateway's own filters can read of a decision.
+    pub state: Vec<StateValue>,
     /// Whether who a caller is depends on the client certificate.
     pub maps_certificates: bool,
     /// How much work and memory the network may cause.
@@ -246,7 +251,8 @@ impl Config {
             routes,
             headers,
             maps_certificates,
-            logs_allows: document.audit.log_allows,
+            allow_sample: record::build_sample(&document.audit)?,
+            state: record::build_state(document.filter_state)?,
             limits,
         })
     }

@@ -13,7 +13,7 @@ use crate::time::UnixTime;
 use crate::token::TokenError;
 use crate::verify::Refusal;
 
-/// Why a request is denied. The names in the audit record are these in snake case.
+/// Why a request is denied. [`Denial::name`] has the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Denial {
@@ -86,6 +86,52 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// What it is called in audit records, response code details and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AlgorithmRefused => "algorithm_refused",
+            Self::AlgorithmUnavailable => "algorithm_unavailable",
+            Self::AudienceMismatch => "audience_mismatch",
+            Self::CertificateMismatch => "certificate_mismatch",
+            Self::CertificateMissing => "certificate_missing",
+            Self::ClaimMismatch => "claim_mismatch",
+            Self::ConfirmationUnsupported => "confirmation_unsupported",
+            Self::GroupsOverage => "groups_overage",
+            Self::HeaderInvalid => "header_invalid",
+            Self::HostInvalid => "host_invalid",
+            Self::IssuerUnknown => "issuer_unknown",
+            Self::KeyUnknown => "key_unknown",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::NamespaceUnknown => "namespace_unknown",
+            Self::PathAmbiguous => "path_ambiguous",
+            Self::RuleDenied => "rule_denied",
+            Self::RuleMissing => "rule_missing",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::SignerRefused => "signer_refused",
+            Self::SourceThrottled => "source_throttled",
+            Self::TokenAmbiguous => "token_ambiguous",
+            Self::TokenExpired => "token_expired",
+            Self::TokenLifetimeRefused => "token_lifetime_refused",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenMissing => "token_missing",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenOpaque => "token_opaque",
+            Self::TokenSourceRefused => "token_source_refused",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TokenTypeRefused => "token_type_refused",
+            Self::TokenUnbound => "token_unbound",
+            Self::TooManyWaiting => "too_many_waiting",
+        }
+    }
+
+    /// What the gateway's access log says about where the response comes from (`%RESPONSE_CODE_DETAILS%`), in the
+    /// form that the gateway's own filters use. The sender does not get it.
+    #[must_use]
+    pub fn details(self) -> String {
+        format!("identity_filter_access_denied{{{}}}", self.name())
+    }
+
     /// What the sender learns.
     #[must_use]
     pub const fn status(self) -> u16 {
@@ -274,6 +320,14 @@ mod tests {
         assert_eq!(
             (reply.status, reply.retry_after.as_deref()),
             (429, Some("6"))
+        );
+    }
+
+    #[test]
+    fn the_access_log_learns_the_reason() {
+        assert_eq!(
+            Denial::TokenExpired.details(),
+            "identity_filter_access_denied{token_expired}"
         );
     }
 

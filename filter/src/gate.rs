@@ -5,12 +5,14 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::audit::{AuditRecord, Shadow};
 use crate::cache::{Entry, TokenCache};
 use crate::caller::Caller;
 use crate::condition::Facts;
-use crate::config::Config;
+use crate::config::{Config, Provider};
 use crate::confirmation::Connection;
 use crate::decision::Denial;
 use crate::headers::Headers;
@@ -18,8 +20,10 @@ use crate::host::Host;
 use crate::keyring::{Keyring, WantedKey};
 use crate::namespace::Namespace;
 use crate::path::{self, CanonicalPath};
-use crate::policy::{Disclosure, Operation, Policy, Request, Ruling};
+use crate::policy::{Disclosure, Operation, Policy, Request, Rule, Ruling};
 use crate::signature::Engine;
+use crate::state::StateValue;
+use crate::stats::Work;
 use crate::throttle::{self, Source, Throttle};
 use crate::time::UnixTime;
 use crate::verify::Verified;
@@ -31,7 +35,7 @@ mod record;
 
 use authenticate::authenticate;
 use onward::{forward_target, set_facts};
-use record::{allow_record, record};
+use record::{allow_record, record, state};
 
 /// What the gateway knows of a request besides its headers.
 pub struct Context<'a> {
@@ -39,6 +43,10 @@ pub struct Context<'a> {
     pub now: UnixTime,
     /// The id of this decision.
     pub decision_id: String,
+    /// How long this decision has taken so far, by a clock that never goes back.
+    pub elapsed: &'a dyn Fn() -> Duration,
+    /// How long the request has waited for keys before, if it has.
+    pub waited: Option<Duration>,
     /// The front's id of the connection.
     pub connection_id: Option<String>,
     /// Address and port of the client. Asked for only where they matter: most requests are let in by a
@@ -71,6 +79,14 @@ pub struct Outcome {
     pub retry_after: Option<u64>,
     /// The id of this decision.
     pub decision_id: String,
+    /// Whose token it is; where it was refused, whose it says that it is.
+    pub provider: Option<Rc<Provider>>,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// What the decision took.
+    pub work: Work,
+    /// What the gateway's own filters are to see of the decision.
+    pub state: Vec<(StateValue, String)>,
     /// What the gateway's access log is to say of a request that is let in.
     pub allowed: Option<String>,
     /// What the log is to say: of every denial, and of the others where that is wanted.
@@ -118,7 +134,10 @@ struct Findings<'a> {
     operation: Option<Operation>,
     namespace: Option<&'a Namespace>,
     caller: Option<Known>,
-    rule: Option<&'a str>,
+    provider: Option<&'a Rc<Provider>>,
+    rule: Option<&'a Rule>,
+    work: Work,
+    took: Duration,
     shadow: Option<Shadow>,
     source: Option<String>,
     wanted_key: Option<WantedKey>,
@@ -153,6 +172,7 @@ pub fn decide(config: &Config, mut headers: Headers, mut context: Context<'_>) -
     // First, and before anything can fail: what only the filter may say is not there any more.
     let _any = config.headers.strip(&mut headers);
     let mut findings = Findings::default();
+    let evicted = context.cache.evicted();
     let judged = judge(config, &mut context, &headers, &mut findings);
     let target_changed = judged.is_ok_and(|disclosure| {
         let target_changed = findings
@@ -163,17 +183,28 @@ pub fn decide(config: &Config, mut headers: Headers, mut context: Context<'_>) -
         set_facts(config, &mut headers, &context, &findings, disclosure);
         target_changed
     });
+    findings.took = (context.elapsed)();
     let allowed = judged
         .is_ok()
         .then(|| allow_record(&context, &findings).line());
-    let is_logged = judged.is_err() || findings.shadow.is_some() || config.logs_allows;
+    let is_logged = judged.is_err()
+        || findings.shadow.is_some()
+        || config
+            .allow_sample
+            .is_some_and(|sample| sample.takes(&context.decision_id));
+    findings.work.evicted = context.cache.evicted().saturating_sub(evicted);
     let record = is_logged.then(|| Box::new(record(&headers, &context, &findings)));
+    let state = state(config, &findings, judged);
     let mut outcome = Outcome {
         denial: None,
         headers,
         target_changed,
         wanted_key: findings.wanted_key,
         retry_after: findings.retry_after,
+        state,
+        provider: findings.provider.map(Rc::clone),
+        rule: findings.rule.map(|rule| rule.name.clone()),
+        work: findings.work,
         decision_id: context.decision_id,
         allowed,
         record,
@@ -243,7 +274,7 @@ fn apply<'a>(
         let (rule, result) = outcome(ruling);
         Shadow {
             decision: if result.is_ok() { "allow" } else { "deny" },
-            rule: rule.map(Into::into),
+            rule: rule.map(|rule| rule.name.clone()),
             reason: result.err(),
         }
     });

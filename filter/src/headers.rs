@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 use crate::config::TokenSource;
 use crate::{cookie, path};
 
+pub mod pairs;
+
 /// The request headers as the gateway has them: names in lower case, pseudo-headers among them, every
 /// value of a repeated header on its own.
 ///

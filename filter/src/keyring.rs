@@ -21,6 +21,8 @@ use crate::shelf::Shelf;
 use crate::time::UnixTime;
 use crate::waiting::Wait;
 
+pub mod state;
+
 /// The keys of all providers.
 #[derive(Debug)]
 pub struct Keyring(Vec<Slot>);
@@ -187,17 +189,6 @@ impl Keyring {
         })
     }
 
-    /// How many providers have keys that are used beyond their time.
-    #[must_use]
-    pub fn stale(&self, now: Duration) -> usize {
-        let is_stale = |slot: &&Slot| match &slot.store {
-            Store::Inline => false,
-            Store::OneByOne(shelf) => shelf.is_stale(now),
-            Store::Set(remote) => remote.refresh.is_stale(now),
-        };
-        self.0.iter().filter(is_stale).count()
-    }
-
     /// The fetches that must be started now, with what [`Self::on_fetched`] wants back.
     #[must_use]
     pub fn due(&mut self, now: Moment, board: &dyn Board) -> Vec<(FetchId, RemoteKeys)> {
@@ -303,6 +294,7 @@ impl Keyring {
                 return Some(Wait {
                     slot: index,
                     mark,
+                    since: now,
                     deadline,
                 });
             }
@@ -315,6 +307,7 @@ impl Keyring {
         is_worth_it.then_some(Wait {
             slot: index,
             mark: remote.sets,
+            since: now,
             deadline,
         })
     }

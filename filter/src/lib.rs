@@ -63,6 +63,8 @@ pub mod rules;
 pub mod shelf;
 pub mod signature;
 pub mod spiffe;
+pub mod state;
+pub mod stats;
 pub mod throttle;
 pub mod time;
 pub mod token;

@@ -161,6 +161,7 @@ pub(crate) const fn upper_digit(value: u8) -> u8 {
 /// The paths that a rule means: `/v1/orders/{id}`, `/files/**`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
+    text: String,
     head: Vec<Part>,
     /// What follows `**`, where the pattern has one.
     tail: Option<Vec<Part>>,
@@ -193,6 +194,7 @@ impl PathPattern {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut pattern = Self {
+            text: text.into(),
             head: Vec::new(),
             tail: None,
         };
@@ -212,6 +214,12 @@ impl PathPattern {
             }
         }
         Some(pattern)
+    }
+
+    /// The pattern as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// The segments that every path begins with which is meant: of `/v1/orders/{id}` it is `/v1/orders`.

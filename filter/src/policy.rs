@@ -80,7 +80,7 @@ impl Needs {
 }
 
 /// One rule: which operations, and whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Its name in the configuration and in the audit record.
     pub name: String,
@@ -93,7 +93,7 @@ pub struct Rule {
 }
 
 /// Operations of one namespace; an empty list stands for all.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scope {
     /// Exact methods. `CONNECT` is among all methods for deny rules alone: whoever allows a tunnel says so.
     pub methods: Vec<String>,
@@ -136,26 +136,26 @@ pub struct Request<'a> {
 }
 
 /// What some of the rules say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ruling<'a> {
     /// Let in by an allow rule.
     Allowed {
-        /// The rule's name.
-        rule: &'a str,
+        /// The rule.
+        rule: &'a Rule,
         /// Whether the workload may learn who the caller is.
         disclosure: Disclosure,
     },
     /// Kept out by a deny rule.
     Denied {
-        /// The rule's name.
-        rule: &'a str,
+        /// The rule.
+        rule: &'a Rule,
     },
     /// No rule was about it.
     NoRule,
 }
 
 /// What becomes of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict<'a> {
     /// What is done; nothing when a policy in shadow mode lets pass what it would deny.
     pub ruling: Option<Ruling<'a>>,
@@ -205,13 +205,13 @@ impl Policy {
         };
         let operation = request.operation;
         if let Some(rule) = self.deny.first(operation, |rule| applies(rule, true)) {
-            return Ruling::Denied { rule: &rule.name };
+            return Ruling::Denied { rule };
         }
         match self.allow.first(operation, |rule| {
             rule.scope.may_allow(operation) && applies(rule, false)
         }) {
             Some(rule) => Ruling::Allowed {
-                rule: &rule.name,
+                rule,
                 disclosure: if rule.callers.is_authenticated {
                     Disclosure::Identity
                 } else {
@@ -245,6 +245,15 @@ impl Scope {
     /// Whoever allows a tunnel says so.
     fn may_allow(&self, operation: &Operation) -> bool {
         operation.method != CONNECT || !self.methods.is_empty()
+    }
+
+    /// What all paths like this one are called together: the first pattern that means it, as the configuration
+    /// has it.
+    #[must_use]
+    pub fn path_template(&self, path: &CanonicalPath) -> &str {
+        let mut patterns = self.paths.iter();
+        let pattern = patterns.find(|pattern| pattern.matches(path));
+        pattern.map_or(ALL_PATHS, PathPattern::as_str)
     }
 }
 
@@ -291,6 +300,9 @@ impl Callers {
 fn fits(patterns: &[SpiffePattern], id: Option<&str>) -> bool {
     patterns.is_empty() || id.is_some_and(|id| patterns.iter().any(|pattern| pattern.matches(id)))
 }
+
+/// The pattern of a rule that has none.
+const ALL_PATHS: &str = "/**";
 
 /// RFC 9110 section 9.3.6.
 const CONNECT: &str = "CONNECT";

@@ -17,6 +17,7 @@ pub mod host;
 pub mod self_test;
 pub mod software;
 mod spki;
+pub(crate) mod witness;
 
 /// A key of the kinds that the filter knows, inside the policy.
 #[derive(Debug, Clone)]

@@ -14,6 +14,8 @@ pub struct Wait {
     /// How many key sets had come when it began to wait; where keys are fetched one by one, the number
     /// of the one that it waits for.
     pub mark: u64,
+    /// When it began to wait.
+    pub since: Duration,
     /// When it is decided whatever has come.
     pub deadline: Duration,
 }
@@ -46,12 +48,12 @@ impl Waiting {
     }
 
     /// Takes out the streams that need not wait any longer, in the order in which they came.
-    pub fn take_ready(&mut self, is_ready: impl Fn(&Wait) -> bool) -> Vec<u32> {
+    pub fn take_ready(&mut self, is_ready: impl Fn(&Wait) -> bool) -> Vec<(u32, Wait)> {
         let mut ready = Vec::new();
         self.0.retain(|(stream, wait)| {
             let is_ready = is_ready(wait);
             if is_ready {
-                ready.push(*stream);
+                ready.push((*stream, *wait));
             }
             !is_ready
         });
@@ -86,6 +88,7 @@ mod tests {
         Wait {
             slot: 0,
             mark: 0,
+            since: Duration::ZERO,
             deadline: Duration::from_secs(seconds),
         }
     }
@@ -132,7 +135,7 @@ mod tests {
             for (number, event) in (0..).zip(events) {
                 match event {
                     Event::Arrives { slot, patience } => {
-                        let wait = Wait { slot, mark: sets[slot], deadline: now + Duration::from_secs(patience) };
+                        let wait = Wait { slot, mark: sets[slot], since: now, deadline: now + Duration::from_secs(patience) };
                         let room = paused.len() < LIMIT;
                         prop_assert_eq!(waiting.join(number, wait).is_ok(), room);
                         if room {
@@ -151,9 +154,10 @@ mod tests {
                     Event::TimePasses { seconds } => now += Duration::from_secs(seconds),
                 }
                 let is_ready = |wait: &Wait| now >= wait.deadline || sets[wait.slot] != wait.mark;
-                for stream in waiting.take_ready(is_ready) {
+                for (stream, given_wait) in waiting.take_ready(is_ready) {
                     let wait = paused.remove(&stream);
-                    prop_assert!(wait.is_some_and(|wait| is_ready(&wait)));
+                    prop_assert_eq!(wait, Some(given_wait));
+                    prop_assert!(is_ready(&given_wait));
                     prop_assert!(given.insert(stream), "given out twice");
                     prop_assert!(!ended.contains(&stream), "given out after its end");
                 }

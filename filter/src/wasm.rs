@@ -17,12 +17,12 @@ use std::time::Instant;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{BufferType, ContextType, LogLevel, MapType, MetricType};
+use proxy_wasm::types::{BufferType, ContextType, LogLevel, MapType};
 
+use self::counters::{Counters, Memory, record_gauge};
 use self::engine::Host;
-use self::gauge::SharedGauge;
+use self::gauge::Gauges;
 use self::request::Request;
-use crate::audit::Shadow;
 use crate::cache::TokenCache;
 use crate::config::{Config, KeySource, RemoteKeys};
 use crate::decision::DecisionIds;
@@ -33,12 +33,15 @@ use crate::keyring::{FetchError, FetchId, Fetched, Keyring};
 use crate::pem::PemError;
 use crate::signature::Engine as _;
 use crate::signature::choice::{Choice, Engines};
+use crate::state::{self, StateValue};
+use crate::stats::{Metric, Series};
 use crate::throttle::Throttle;
 use crate::waiting::Waiting;
 
 mod abi;
 mod board;
 mod connection;
+mod counters;
 mod engine;
 mod gauge;
 mod pause;
@@ -50,9 +53,9 @@ proxy_wasm::main! {{
         id,
         started: now(),
         shared: None,
-        private_keys: None,
+        counters: Rc::default(),
         gauges: Rc::default(),
-        shadows: Shadows::default(),
+        is_defined: false,
         fetches: Vec::new(),
     }));
 }}
@@ -66,7 +69,7 @@ struct Shared {
     cache: RefCell<TokenCache>,
     throttle: RefCell<Throttle>,
     memory: Memory,
-    shadows: Shadows,
+    counters: Rc<Counters>,
     waiting: RefCell<Waiting>,
     gauges: Rc<Gauges>,
     started: Instant,
@@ -74,22 +77,15 @@ struct Shared {
     pace: Cell<Option<Duration>>,
 }
 
-/// What is to be seen of the keys, summed over the gateway's workers.
-#[derive(Debug, Default)]
-struct Gauges {
-    waiting: SharedGauge,
-    stale: SharedGauge,
-}
-
 /// The plugin in one worker.
 struct Root {
     id: u32,
     started: Instant,
     shared: Option<Rc<Shared>>,
-    /// The counter of keys that were left out because they hold private material.
-    private_keys: Option<u32>,
+    counters: Rc<Counters>,
     gauges: Rc<Gauges>,
-    shadows: Shadows,
+    /// Whether the host knows of them: each definition takes a number of its own there.
+    is_defined: bool,
     /// Which keys each call in flight is for.
     fetches: Vec<(u32, FetchId)>,
 }
@@ -105,17 +101,11 @@ impl RootContext for Root {
                 return false;
             }
         };
-        // Once: each definition takes a number of its own in the gateway.
-        if self.private_keys.is_none() {
-            let name = "identity_filter.private_keys_refused";
-            self.private_keys = counter(name);
-            let gauges = &self.gauges;
-            gauges.waiting.define("identity_filter.waiting_requests");
-            gauges.stale.define("identity_filter.stale_providers");
-            self.shadows = Shadows {
-                denied: counter("identity_filter.would_have_denied"),
-                allowed: counter("identity_filter.would_have_allowed"),
-            };
+        if !self.is_defined {
+            self.is_defined = true;
+            self.counters.define();
+            self.gauges.define();
+            declare_state();
         }
         let engines = Engines::choose(Box::new(Host));
         for provider in &config.providers {
@@ -148,7 +138,7 @@ impl RootContext for Root {
         let random = || getrandom::u64().unwrap_or_default();
         let shared = Shared {
             memory: Memory::default(),
-            shadows: self.shadows,
+            counters: Rc::clone(&self.counters),
             cache: RefCell::new(TokenCache::new(config.limits.cache, random())),
             throttle: RefCell::new(Throttle::new(config.limits.failures, random())),
             keyring: RefCell::new(Keyring::new(&config, random())),
@@ -246,12 +236,18 @@ impl Root {
                     &format!("{} keys of provider {}", keys.len(), provider.name),
                 );
                 self.report_skipped(&provider.name, keys);
+                self.count_fetch(&provider.name, "success");
+                if let Some(now) = request::wall_clock() {
+                    let series = Series::new(Metric::KeysFetched, [&provider.name]);
+                    self.counters.set(&series, now.seconds());
+                }
             }
             Some((provider, Err(error))) => {
                 log(
                     LogLevel::Warn,
                     &format!("no new keys of provider {}: {error}", provider.name),
                 );
+                self.count_fetch(&provider.name, "failure");
                 self.count_private(usize::from(error == FetchError::Pem(PemError::Private)));
             }
             None => {}
@@ -272,12 +268,13 @@ impl Root {
     }
 
     fn count_private(&self, private: usize) {
-        // Only where there is something to count: the SDK panics where the host refuses the call.
-        if let (Some(counter), private @ 1..) = (self.private_keys, private)
-            && let Ok(private) = i64::try_from(private)
-        {
-            let _status = hostcalls::increment_metric(counter, private);
-        }
+        let series = Series::new(Metric::PrivateKeysRefused, []);
+        self.counters.add(&series, private as u64);
+    }
+
+    fn count_fetch(&self, provider: &str, result: &str) {
+        let series = Series::new(Metric::KeyFetches, [provider, result]);
+        self.counters.add(&series, 1);
     }
 }
 
@@ -304,54 +301,13 @@ fn log(level: LogLevel, message: &str) {
     let _status = hostcalls::log(level, message);
 }
 
-/// The counters of decisions that would be others if every rule were enforced.
-#[derive(Debug, Default, Clone, Copy)]
-struct Shadows {
-    denied: Option<u32>,
-    allowed: Option<u32>,
-}
-
-impl Shadows {
-    fn record(self, shadow: &Shadow) {
-        let counter = if shadow.reason.is_some() {
-            self.denied
-        } else {
-            self.allowed
-        };
-        if let Some(counter) = counter {
-            let _status = hostcalls::increment_metric(counter, 1);
-        }
-    }
-}
-
-fn counter(name: &str) -> Option<u32> {
-    hostcalls::define_metric(MetricType::Counter, name).ok()
-}
-
-/// The linear memory of the VM, which only ever grows: a gauge tells of it when it has.
-#[derive(Debug, Default)]
-struct Memory(Cell<usize>);
-
-impl Memory {
-    fn record(&self) {
-        let pages = memory_pages();
-        if self.0.replace(pages) != pages {
-            record_gauge("identity_filter.memory_bytes", pages as u64 * 65_536);
-        }
-    }
-}
-
-/// WebAssembly has no other measure of it than pages of 64 KiB.
-fn memory_pages() -> usize {
-    #[cfg(target_arch = "wasm32")]
-    return core::arch::wasm32::memory_size(0);
-    #[cfg(not(target_arch = "wasm32"))]
-    return 0;
-}
-
-fn record_gauge(name: &str, value: u64) {
-    if let Ok(id) = hostcalls::define_metric(MetricType::Gauge, name) {
-        let _status = hostcalls::record_metric(id, value);
+/// Values in filter state are text: undeclared ones are bytes, which the gateway's expressions compare with no
+/// text. A gateway that knows of no declarations keeps them as bytes.
+fn declare_state() {
+    let values = StateValue::NAMES.map(|(_name, value)| value.key());
+    for key in values.into_iter().chain([state::ALLOW_RECORD]) {
+        let declaration = state::declaration(key);
+        let _answer = hostcalls::call_foreign_function("declare_property", Some(&declaration));
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Surroundings<'run> {
     pub plugin: &'run Value,
     /// Envoy's worker threads, each with a VM of its own.
     pub workers: usize,
+    /// Edits Envoy's own configuration.
+    pub bootstrap: fn(&mut Value),
     /// The workload of the namespace `payments`.
     pub payments: SocketAddr,
     /// The workload of the namespace `orders`.
@@ -63,7 +65,7 @@ impl Gateway {
     ) -> Result<Self, HarnessError> {
         let (address, admin) = (ports::free()?, ports::free()?);
         let access_log = folder.file(&format!("{name}-access.jsonl"));
-        let bootstrap = json!({
+        let mut bootstrap = json!({
             "admin": { "address": socket_address(admin) },
             "static_resources": {
                 "listeners": [listener(address, &access_log, around)?],
@@ -74,6 +76,7 @@ impl Gateway {
                 ],
             },
         });
+        (around.bootstrap)(&mut bootstrap);
         let config = folder.write(&format!("{name}.json"), &format!("{bootstrap:#}"))?;
         let config = config.to_string_lossy();
         let arguments = [
@@ -274,7 +277,7 @@ fn access_log_fields() -> Value {
     json!({
         "connection_id": format!("%FILTER_STATE({TLV_STATE}:FIELD:unique_id)%"),
         "downstream_spiffe_id": format!("%FILTER_STATE({TLV_STATE}:FIELD:spiffe_id)%"),
-        "allowed": "%FILTER_STATE(wasm.identity_filter.allow:PLAIN)%",
+        "allowed": "%FILTER_STATE(wasm.sallyport.allow:PLAIN)%",
         "x_connection_id": "%REQ(X-CONNECTION-ID)%",
         "request_id": "%REQ(X-REQUEST-ID)%",
         "protocol": "%PROTOCOL%",

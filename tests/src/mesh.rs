@@ -103,6 +103,7 @@ impl Mesh {
             keys: issuer.address(),
             plugin: &plugin,
             workers: setup.workers,
+            bootstrap: |_as_it_is| (),
             payments: payments.address(),
             orders: orders.address(),
         };

@@ -48,6 +48,18 @@ impl Stand {
         workers: usize,
         prepare: impl FnOnce(&KeyServer) -> Value,
     ) -> Result<Self, HarnessError> {
+        Self::start_with(workers, |_as_it_is| (), prepare).await
+    }
+
+    /// The same with an Envoy whose own configuration `bootstrap` edits.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn start_with(
+        workers: usize,
+        bootstrap: fn(&mut Value),
+        prepare: impl FnOnce(&KeyServer) -> Value,
+    ) -> Result<Self, HarnessError> {
         let folder = RunFolder::create()?;
         let pki = Pki::create(&folder)?;
         let keys = KeyServer::start(&pki.issuer).await?;
@@ -58,6 +70,7 @@ impl Stand {
             keys: keys.address(),
             plugin: &plugin,
             workers,
+            bootstrap,
             payments: workload.address(),
             orders: workload.address(),
         };

@@ -1,5 +1,8 @@
 //! A request and its caller, put to the filter's core.
 
+use std::time::Duration;
+
+use identity_filter::audit::Sample;
 use identity_filter::cache::TokenCache;
 use identity_filter::confirmation::Connection;
 use identity_filter::gate::explanation::{self, Explanation};
@@ -66,7 +69,7 @@ impl Question {
     pub(crate) fn ask(&self, policy: &Policy<'_>) -> Result<Report, Error> {
         let mut config = policy.config()?;
         // The record holds what the report is about, also of what is let in.
-        config.logs_allows = true;
+        config.allow_sample = Some(Sample::ALL);
         let request = &self.request;
         let mut entries: Vec<_> = [
             (":method", &request.method),
@@ -91,6 +94,8 @@ impl Question {
         let context = Context {
             now: self.now,
             decision_id: String::new(),
+            elapsed: &|| Duration::ZERO,
+            waited: None,
             connection_id: None,
             source: &|| request.source.clone(),
             connection: &request.certificate,

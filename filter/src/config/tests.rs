@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod claim_headers;
+mod record;
 mod rules;
 
 fn document() -> Value {

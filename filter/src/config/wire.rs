@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::ConfigError;
 use super::read::{Fields, Place, Read, object, words};
 use crate::algorithm::Algorithm;
+use crate::state::StateValue;
 
 object! {
     struct Document {
@@ -19,6 +20,7 @@ object! {
         policy: Policy,
         headers: Headers = Headers::default(),
         audit: Audit = Audit::default(),
+        filter_state: FilterState = FilterState::default(),
         limits: Limits = Limits::default(),
     }
 }
@@ -26,6 +28,19 @@ object! {
 object! {
     struct Audit {
         log_allows: bool = false,
+        allow_sample: Option<AllowSample> = None,
+    }
+}
+
+object! {
+    struct AllowSample {
+        one_in: u32,
+    }
+}
+
+object! {
+    struct FilterState {
+        values: Vec<StateValue> = Vec::new(),
     }
 }
 

@@ -13,18 +13,20 @@ use crate::decision::Denial;
 use crate::headers::Headers;
 use crate::keyring::WantedKey;
 use crate::namespace::Namespace;
+use crate::signature::witness::Witness;
+use crate::stats::Lookup;
 use crate::throttle::Source;
 use crate::token::Jws;
 use crate::verify::{self, Refusal, Verified};
 
 /// The caller, or `None` when the request has no credential. A credential that is there must be good,
 /// also where an anonymous rule would let the request in.
-pub(super) fn authenticate(
-    config: &Config,
+pub(super) fn authenticate<'a>(
+    config: &'a Config,
     context: &mut Context<'_>,
     namespace: &Namespace,
     headers: &Headers,
-    findings: &mut Findings<'_>,
+    findings: &mut Findings<'a>,
 ) -> Result<Option<Known>, Denial> {
     let Some(credential) = credential::find(headers, &config.providers)? else {
         return Ok(None);
@@ -42,6 +44,8 @@ pub(super) fn authenticate(
         && let keys = context.keyring.keys(provider, entry.verified.key_id())
         && entry.verified.still_holds(provider, keys, context.now)
     {
+        findings.provider = Some(provider);
+        findings.work.lookup = Some(Lookup::Hit);
         if let Err(refusal) = entry.verified.check_connection(context.connection) {
             // It stays remembered: that somebody else has a copy takes nothing from its holder.
             findings.source = (context.source)();
@@ -62,6 +66,7 @@ pub(super) fn authenticate(
         context.cache.insert(*digest, entry);
         return Ok(Some(known));
     }
+    findings.work.lookup = digest.is_some().then_some(Lookup::Miss);
     findings.source = (context.source)();
     let source = findings.source.as_deref().and_then(Source::parse);
     // Only now: whoever shares a source with a sender of bad tokens still has those that were good.
@@ -80,7 +85,7 @@ pub(super) fn authenticate(
         context,
         namespace,
         certificate,
-        &mut findings.wanted_key,
+        findings,
     );
     match verified {
         Ok(entry) => {
@@ -142,13 +147,13 @@ pub(super) struct Presented<'a> {
 }
 
 /// Reads a token that is not known yet, and checks all of it.
-fn verify(
-    config: &Config,
+fn verify<'a>(
+    config: &'a Config,
     credential: &Credential<'_>,
     context: &Context<'_>,
     namespace: &Namespace,
     certificate: Option<String>,
-    wanted_key: &mut Option<WantedKey>,
+    findings: &mut Findings<'a>,
 ) -> Result<Entry, Denial> {
     let Presented {
         jws,
@@ -157,12 +162,16 @@ fn verify(
         provider,
         is_opaque,
     } = read(config, credential)?;
+    findings.provider = config.providers.get(index);
     let key_id = jws.header().key_id.as_deref();
     let keys = context.keyring.keys(provider, key_id);
-    let verified = verify::verify(provider, keys, context.engine, &jws, claims, context.now)
+    let engine = Witness::new(context.engine);
+    let verified = verify::verify(provider, keys, &engine, &jws, claims, context.now);
+    findings.work.checked = engine.checked();
+    let verified = verified
         .inspect_err(|refusal| {
             if matches!(refusal, Refusal::Key | Refusal::KeysUnavailable) {
-                *wanted_key = Some(WantedKey {
+                findings.wanted_key = Some(WantedKey {
                     provider: Rc::clone(provider),
                     id: key_id.map(String::from),
                 });

@@ -1,6 +1,8 @@
+use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::String;
 
+use super::state::KeyState;
 use super::*;
 use crate::lease::tests::{Hostile, Shared};
 
@@ -143,14 +145,28 @@ fn a_failed_fetch_changes_nothing_but_the_schedule() {
 fn keys_that_are_too_old_are_no_keys() {
     let (config, board) = (config(), Shared::default());
     let far = &config.providers[1];
+    let state = |keyring: &Keyring, now| {
+        let states: Vec<_> = keyring
+            .states(s(now))
+            .map(|(name, state)| (name.to_owned(), state))
+            .collect();
+        assert_eq!(states.len(), 1, "inline keys have no state: {states:?}");
+        assert_eq!(states[0].0, "far");
+        states[0].1
+    };
+    assert_eq!(state(&Keyring::new(&config, 1), 0), KeyState::Missing);
     let mut keyring = worker(&config, 1, 0, &board);
+    assert_eq!(state(&keyring, 59), KeyState::Fresh);
+    assert_eq!(state(&keyring, 60), KeyState::Stale);
     assert!(keyring.drop_stale(at(149)).is_empty());
+    assert_eq!(state(&keyring, 149), KeyState::Stale);
     assert!(keyring.keys(far, None).is_some());
     let dropped = keyring.drop_stale(at(150));
     assert_eq!(dropped.len(), 1);
     assert_eq!(dropped[0].name, "far");
     assert!(keyring.keys(far, None).is_none() && keyring.is_waiting());
     assert!(keyring.drop_stale(at(151)).is_empty(), "it is said once");
+    assert_eq!(state(&keyring, 151), KeyState::Missing);
 }
 
 #[test]

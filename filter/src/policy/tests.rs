@@ -88,8 +88,8 @@ fn documented() -> Policy {
 
 fn ruling(ruling: Ruling<'_>) -> String {
     match ruling {
-        Ruling::Allowed { rule, disclosure } => format!("{rule} {disclosure:?}"),
-        Ruling::Denied { rule } => format!("{rule} denied"),
+        Ruling::Allowed { rule, disclosure } => format!("{} {disclosure:?}", rule.name),
+        Ruling::Denied { rule } => format!("{} denied", rule.name),
         Ruling::NoRule => "nothing".into(),
     }
 }

@@ -30,11 +30,12 @@ impl Shared {
     /// told to the host: it begins to count anew each time.
     pub(super) fn set_pace(&self) {
         let keyring = self.keyring.borrow();
+        // Also where there is nothing to fetch any more: what was told of an earlier configuration goes.
+        self.gauges.tell_keys(keyring.states(self.elapsed()));
         if !keyring.has_remote() {
             return;
         }
         self.gauges.waiting.tell(self.waiting.borrow().len());
-        self.gauges.stale.tell(keyring.stale(self.elapsed()));
         let pace = if !self.waiting.borrow().is_empty() {
             PACE_WAITING
         } else if keyring.is_waiting() {
@@ -68,10 +69,10 @@ impl Root {
         if ready.is_empty() {
             return;
         }
-        for stream in ready {
+        for (stream, wait) in ready {
             // A stream that is gone is refused here; it has no one left to answer.
             if hostcalls::set_effective_context(stream).is_ok() {
-                request::resume(shared);
+                request::resume(shared, &wait);
             }
         }
         let _status = hostcalls::set_effective_context(self.id);

@@ -6,6 +6,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -17,7 +18,10 @@ use crate::audit::excerpt;
 use crate::decision::{Denial, Reply};
 use crate::gate::{self, Outcome};
 use crate::headers::{Change, Headers};
+use crate::state::ALLOW_RECORD;
+use crate::stats;
 use crate::time::UnixTime;
+use crate::waiting::Wait;
 
 /// One HTTP stream.
 pub(super) struct Request {
@@ -50,7 +54,7 @@ impl HttpContext for Request {
             .and_then(|shared| decide_or_wait(shared, self.id));
         match decided {
             Some(Verdict::Pass) => Action::Continue,
-            Some(Verdict::Deny(reply)) => answer(&reply),
+            Some(Verdict::Deny(denial, reply)) => answer(denial, &reply),
             Some(Verdict::Wait) => Action::Pause,
             None => refuse(),
         }
@@ -74,13 +78,13 @@ fn strip_trailers(shared: &Shared) -> Option<()> {
 /// What becomes of a request now.
 enum Verdict {
     Pass,
-    Deny(Reply),
+    Deny(Denial, Reply),
     Wait,
 }
 
 /// Decides, unless a key is missing that may come soon. `None`: a host call failed.
 fn decide_or_wait(shared: &Shared, stream: u32) -> Option<Verdict> {
-    let (mut outcome, now) = judge(shared)?;
+    let (mut outcome, now) = judge(shared, None)?;
     if let Some(wanted) = &outcome.wanted_key {
         let wait = shared
             .keyring
@@ -101,14 +105,16 @@ fn decide_or_wait(shared: &Shared, stream: u32) -> Option<Verdict> {
 }
 
 /// Decides about the request in whose name host calls are made now, and lets it go on or answers it.
-pub(super) fn resume(shared: &Shared) {
-    let decided = judge(shared).and_then(|(outcome, now)| conclude(shared, &outcome, now));
+pub(super) fn resume(shared: &Shared, wait: &Wait) {
+    let waited = shared.elapsed().saturating_sub(wait.since);
+    let decided =
+        judge(shared, Some(waited)).and_then(|(outcome, now)| conclude(shared, &outcome, now));
     match decided {
         Some(Verdict::Pass) => {
             let _status = hostcalls::resume_http_request();
         }
-        Some(Verdict::Deny(reply)) => {
-            answer(&reply);
+        Some(Verdict::Deny(denial, reply)) => {
+            answer(denial, &reply);
         }
         Some(Verdict::Wait) | None => {
             refuse();
@@ -123,12 +129,15 @@ pub(super) fn wall_clock() -> Option<UnixTime> {
     Some(UnixTime::from_millis(u64::try_from(now.as_millis()).ok()?))
 }
 
-fn judge(shared: &Shared) -> Option<(Outcome, UnixTime)> {
+fn judge(shared: &Shared, waited: Option<Duration>) -> Option<(Outcome, UnixTime)> {
+    let start = shared.elapsed();
     let headers = read(MapType::HttpRequestHeaders)?;
     let now = wall_clock()?;
     let context = gate::Context {
         now,
         decision_id: shared.ids.borrow_mut().next(now),
+        elapsed: &|| shared.elapsed().saturating_sub(start),
+        waited,
         connection_id: Connection.id(),
         source: &|| property(&["source", "address"]),
         connection: &Connection,
@@ -145,14 +154,17 @@ fn judge(shared: &Shared) -> Option<(Outcome, UnixTime)> {
 fn conclude(shared: &Shared, outcome: &Outcome, now: UnixTime) -> Option<Verdict> {
     outcome.settle(&mut shared.throttle.borrow_mut(), now);
     if let Some(allowed) = &outcome.allowed {
-        hostcalls::set_property(vec![ALLOW_RECORD], Some(allowed.as_bytes())).ok()?;
+        abi::set_state(ALLOW_RECORD, allowed).then_some(())?;
+    }
+    for (value, text) in &outcome.state {
+        abi::set_state(value.key(), text).then_some(())?;
     }
     if let Some(record) = &outcome.record {
         log(LogLevel::Warn, &record.line());
-        if let Some(shadow) = &record.shadow {
-            shared.shadows.record(shadow);
-        }
     }
+    stats::count(outcome, &shared.engines, |series, by| {
+        shared.counters.add(&series, by);
+    });
     shared.memory.record();
     write(MapType::HttpRequestHeaders, &outcome.headers)?;
     if outcome.target_changed {
@@ -160,7 +172,10 @@ fn conclude(shared: &Shared, outcome: &Outcome, now: UnixTime) -> Option<Verdict
         hostcalls::call_foreign_function("clear_route_cache", None).ok()?;
     }
     Some(match outcome.denial {
-        Some(denial) => Verdict::Deny(denial.reply(&outcome.decision_id, outcome.retry_after)),
+        Some(denial) => Verdict::Deny(
+            denial,
+            denial.reply(&outcome.decision_id, outcome.retry_after),
+        ),
         None => Verdict::Pass,
     })
 }
@@ -184,11 +199,11 @@ fn write(map: MapType, headers: &Headers) -> Option<()> {
     })
 }
 
-fn answer(reply: &Reply) -> Action {
+fn answer(denial: Denial, reply: &Reply) -> Action {
     let mut headers = reply.headers.clone();
     let retry_after = reply.retry_after.as_deref();
     headers.extend(retry_after.map(|seconds| ("retry-after", seconds)));
-    send(reply.status, headers, &reply.body)
+    send(reply.status, headers, &reply.body, &denial.details())
 }
 
 /// The host did not do its part. Nothing may pass that was not judged.
@@ -197,12 +212,12 @@ fn refuse() -> Action {
         LogLevel::Error,
         "a host call failed: the request is answered with 500",
     );
-    send(500, vec![], "")
+    send(500, vec![], "", "identity_filter_host_call_failed")
 }
 
-fn send(status: u16, headers: Vec<(&str, &str)>, body: &str) -> Action {
+fn send(status: u16, headers: Vec<(&str, &str)>, body: &str, details: &str) -> Action {
     // Paused either way: when even this fails, the request hangs until its timeout and passes nothing.
-    let _status = hostcalls::send_http_response(status.into(), headers, Some(body.as_bytes()));
+    let _sent = abi::send_local_response(status, &headers, body, details);
     Action::Pause
 }
 
@@ -216,6 +231,3 @@ pub(super) fn property(path: &[&str]) -> Option<String> {
     let value = hostcalls::get_property(path.to_vec()).ok().flatten()?;
     (!value.is_empty()).then(|| excerpt(&value))
 }
-
-/// Where the access log finds the record of a request that was let in; Envoy puts `wasm.` before it.
-const ALLOW_RECORD: &str = "identity_filter.allow";

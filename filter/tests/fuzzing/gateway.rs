@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use identity_filter::algorithm::Algorithm;
 use identity_filter::cache::TokenCache;
@@ -129,6 +130,8 @@ impl Gateway {
         let context = Context {
             now: UnixTime::from_millis(NOW * 1000),
             decision_id: "d-1".into(),
+            elapsed: &|| Duration::ZERO,
+            waited: None,
             connection_id: Some("c-1".into()),
             // Without a source nobody is throttled, so no input changes what becomes of the next.
             source: &|| None,

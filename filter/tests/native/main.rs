@@ -9,6 +9,8 @@
 mod algorithms;
 mod binding;
 mod claim_headers;
+mod counts;
+mod decisions;
 mod documents;
 mod explanation;
 mod host;
@@ -19,6 +21,7 @@ mod mapping;
 mod memory;
 mod preset_traps;
 mod presets;
+mod records;
 mod request;
 mod rules;
 mod tokens;

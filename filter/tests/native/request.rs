@@ -1,6 +1,7 @@
 //! Requests as the gateway would hand them to the filter.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use identity_filter::cache::TokenCache;
 use identity_filter::config::Config;
@@ -19,7 +20,11 @@ use crate::host::HostStandIn;
 /// The time of every test, in seconds.
 pub(crate) const NOW: u64 = 1_800_000_000;
 
+/// What every decision takes.
+pub(crate) const TOOK: Duration = Duration::from_nanos(17_999);
+
 /// A request under construction.
+#[derive(Clone)]
 pub(crate) struct Request {
     headers: Vec<(String, Vec<u8>)>,
 }
@@ -71,6 +76,8 @@ pub(crate) struct Worker {
     pub(crate) now: UnixTime,
     pub(crate) source: &'static str,
     pub(crate) connection: Handed,
+    pub(crate) decision_id: String,
+    pub(crate) waited: Option<Duration>,
 }
 
 /// What the front hands over about the client's certificate.
@@ -101,6 +108,8 @@ impl Worker {
             now: UnixTime::from_millis(NOW * 1000 + 123),
             source: "192.0.2.1:5",
             connection: Handed::default(),
+            decision_id: "d-1".into(),
+            waited: None,
         }
     }
 
@@ -139,7 +148,9 @@ impl Worker {
         let source = self.source;
         use_it(Context {
             now: self.now,
-            decision_id: "d-1".into(),
+            decision_id: self.decision_id.clone(),
+            elapsed: &|| TOOK,
+            waited: self.waited,
             connection_id: Some("c-1".into()),
             source: &|| Some(source.into()),
             connection: &self.connection,

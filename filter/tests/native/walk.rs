@@ -1,5 +1,6 @@
 //! The walk of a request through the filter: what goes on, what is answered, what is recorded.
 
+use identity_filter::audit::Sample;
 use identity_filter::config::Config;
 use identity_filter::decision::Denial;
 use serde_json::{Value, json};
@@ -309,7 +310,7 @@ fn the_token_goes_on_only_where_that_is_wanted() {
 fn the_record_tells_who_what_and_why_and_never_the_token() {
     let token = token(&json!({"roles": ["reader"]}));
     let mut config = config();
-    config.logs_allows = true;
+    config.allow_sample = Some(Sample::ALL);
     let outcome = get("/orders/7?secret=1").bearer(&token).decide(&config);
     let record: Value = serde_json::from_str(&outcome.record.unwrap().line()).unwrap();
     let want = json!({
@@ -317,7 +318,8 @@ fn the_record_tells_who_what_and_why_and_never_the_token() {
         "connection_id": "c-1", "request_id": "r-1", "source": "192.0.2.1:5", "provider": "okta",
         "subject": "https://id.test#alice", "workload": "spiffe://cluster.local/ns/people/sa/alice",
         "roles": ["reader"], "certificate_bound": false, "namespace": "orders", "identity": "people", "grants": ["claimed"],
-        "rule": "read", "method": "GET", "host": "api.test", "path": "/orders/7", "shadow": null, "status": null, "reason": null
+        "rule": "read", "method": "GET", "host": "api.test", "path": "/orders/7", "path_template": "/**",
+        "duration_microseconds": 17, "waited_microseconds": null, "shadow": null, "status": null, "reason": null
     });
     assert_eq!(record, want);
     let allowed: Value = serde_json::from_str(&outcome.allowed.unwrap()).unwrap();
@@ -348,7 +350,7 @@ fn the_record_tells_who_what_and_why_and_never_the_token() {
 fn what_is_let_in_is_recorded_for_the_access_log_and_logged_only_where_that_is_wanted() {
     let (token, mut config) = (token(&json!({"roles": ["reader"]})), config());
     for logs_allows in [false, true] {
-        config.logs_allows = logs_allows;
+        config.allow_sample = logs_allows.then_some(Sample::ALL);
         let outcome = get("/orders/7").bearer(&token).decide(&config);
         assert_eq!(
             (outcome.record.is_some(), outcome.allowed.is_some()),

@@ -143,8 +143,8 @@ impl Report {
     /// What a verdict about a caller with a good token comes to.
     fn rule_on(&mut self, verdict: &policy::Verdict<'_>, policy: &Policy<'_>) {
         let parts = |ruling: Ruling<'_>| match ruling {
-            Ruling::Allowed { rule, .. } => (Some(rule.to_owned()), None),
-            Ruling::Denied { rule } => (Some(rule.to_owned()), Some(Denial::RuleDenied)),
+            Ruling::Allowed { rule, .. } => (Some(rule.name.clone()), None),
+            Ruling::Denied { rule } => (Some(rule.name.clone()), Some(Denial::RuleDenied)),
             Ruling::NoRule => (None, Some(Denial::RuleMissing)),
         };
         let (rule, denial) = verdict.ruling.map_or((None, None), parts);
