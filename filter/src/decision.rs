@@ -100,6 +100,7 @@ impl Denial {
             Self::GroupsOverage => "groups_overage",
             Self::HeaderInvalid => "header_invalid",
             Self::HostInvalid => "host_invalid",
+            Self::IdentityTooLarge => "identity_too_large",
             Self::IssuerUnknown => "issuer_unknown",
             Self::KeyUnknown => "key_unknown",
             Self::KeysUnavailable => "keys_unavailable",

@@ -56,6 +56,8 @@ pub(crate) fn document() -> Value {
              "when": [{"header": "x-flag", "equals": "on"}]},
             {"name": "read", "namespace": "orders", "roles": ["reader"], "paths": ["/orders/{id}"]},
             {"name": "head", "namespace": "orders", "roles": ["reader"], "methods": ["HEAD"]}]},
+        "headers": {"set": [{"name": "x-identity-email", "provider": "id", "when": [{"claim": "aud", "equals": "api"}],
+            "value": "{claim:email}"}]},
         "audit": {"log_allows": true},
         "limits": {"failures_per_source": 1, "failure_window_seconds": 3600}
     })
@@ -135,6 +137,10 @@ pub(crate) fn denied() -> Vec<(Denial, Request)> {
                 .with("x-flag", "off"),
         ),
         (HostInvalid, Request::new("GET", "a b", "/orders/7")),
+        (
+            IdentityTooLarge,
+            bearing(&token(&json!({"email": "a".repeat(2000)}))),
+        ),
         (IssuerUnknown, bearing(&of("nobody", &json!({})))),
         (
             KeyUnknown,

@@ -1,5 +1,6 @@
 //! What an explanation says is what the filter does, as a property over generated configurations and requests.
 
+use identity_filter::audit::Sample;
 use identity_filter::config::Config;
 use identity_filter::decision::Denial;
 use identity_filter::gate::explanation::{Explanation, GrantVerdict, IdentityVerdict};
@@ -317,7 +318,7 @@ proptest! {
             // Such as a rule for all that asks for claims of several providers.
             return Err(TestCaseError::reject("the filter refuses the configuration"));
         };
-        config.logs_allows = true;
+        config.allow_sample = Some(Sample::ALL);
         let mut request = Request::new(asked.method, asked.host, asked.path);
         for (name, value) in &asked.headers {
             request = request.with(name, value);
