@@ -39,10 +39,14 @@ mod record;
 mod reliance;
 mod rule;
 mod schedule;
+#[cfg(not(target_arch = "wasm32"))]
+mod schema;
+mod warning;
 mod wire;
 
 pub use error::{ConfigError, Problem};
 pub use limits::Limits;
+pub use warning::{Concern, Warning};
 
 use read::{Place, Read as _};
 
@@ -186,6 +190,28 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(document: &[u8]) -> Result<Self, ConfigError> {
+        Self::build(Self::read(document)?)
+    }
+
+    /// What a document that is right says in vain, or otherwise than its reader may think.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with a document that is not.
+    pub fn warnings(document: &[u8]) -> Result<Vec<Warning>, ConfigError> {
+        // Reading again is cheaper than what every worker would hold to be able to answer.
+        let config = Self::parse(document)?;
+        Ok(warning::find(&Self::read(document)?, &config))
+    }
+
+    /// The form of a document as a JSON Schema (draft 2020-12), for editors: which members there are, of which
+    /// types and with which defaults. What holds between members it does not say.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn schema() -> Value {
+        schema::of::<wire::Document>(preset::names())
+    }
+
+    fn read(document: &[u8]) -> Result<wire::Document, ConfigError> {
         let problem = |at: &str, problem: Problem| ConfigError {
             at: at.into(),
             problem,
@@ -201,8 +227,7 @@ impl Config {
         })?;
         let members =
             json::parse_object(document).map_err(|_refused| problem("", Problem::NotStrict))?;
-        let document = wire::Document::read(Value::Object(members), &Place::Document)?;
-        Self::build(document)
+        wire::Document::read(Value::Object(members), &Place::Document)
     }
 
     fn build(document: wire::Document) -> Result<Self, ConfigError> {

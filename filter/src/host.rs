@@ -90,6 +90,19 @@ impl HostPattern {
             }
         }
     }
+
+    /// Whether every host that `other` means is meant by this one, too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(one), Self::Exact(two)) => one == two,
+            (Self::Exact(_), Self::Below(_)) => false,
+            (Self::Below(suffix), Self::Exact(name)) => is_below(name, suffix),
+            (Self::Below(suffix), Self::Below(narrow)) => {
+                suffix == narrow || is_below(narrow, suffix)
+            }
+        }
+    }
 }
 
 fn is_below(name: &str, suffix: &str) -> bool {
@@ -235,6 +248,9 @@ mod tests {
             let host = Host::parse(host.as_bytes()).unwrap();
             if one.matches(&host) && two.matches(&host) {
                 prop_assert!(one.overlaps(&two));
+            }
+            if one.covers(&two) && two.matches(&host) {
+                prop_assert!(one.matches(&host));
             }
         }
     }

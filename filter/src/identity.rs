@@ -132,6 +132,16 @@ impl Template {
         })
     }
 
+    /// The bytes of it that are no claim's.
+    #[must_use]
+    pub fn literal_bytes(&self) -> usize {
+        let literal = |piece: &Piece| match piece {
+            Piece::Literal(text) => text.len(),
+            Piece::Claim(_) | Piece::Subject => 0,
+        };
+        self.0.iter().map(literal).sum()
+    }
+
     /// The id for these claims; nothing when a claim is missing, is neither text nor integer, or is empty.
     fn fill(&self, claims: &Claims) -> Result<Option<String>, TooLarge> {
         let mut id = String::new();

@@ -292,5 +292,7 @@ impl Part {
     }
 }
 
+mod cover;
+
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,12 @@ impl SpiffePattern {
                 && self.path.matches_segments(segments(path))
         })
     }
+
+    /// Whether every id that `other` means is meant by this one, too; no is no certain answer.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.domain == other.domain && self.path.covers(&other.path)
+    }
 }
 
 /// The trust domain, and the path with its first slash.

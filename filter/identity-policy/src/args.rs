@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+mod editor;
 mod explain;
+mod import;
 mod suite;
 
+pub(crate) use editor::{Completions, Man, Schema, Shell, Subject};
 pub(crate) use explain::Explain;
+pub(crate) use import::{Import, Origin};
 pub(crate) use suite::{Diff, Test};
 
 /// Checks, explains and tests the identity filter's configuration, without a gateway.
@@ -27,13 +31,17 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     Check(Check),
+    Completions(Completions),
     Diff(Diff),
     Explain(Box<Explain>),
+    Import(Import),
+    Man(Man),
+    Schema(Schema),
     Test(Test),
 }
 
 /// Say what is wrong with configurations: file, line, column, the place in the document, what stands there and
-/// what is allowed.
+/// what is allowed. Of what is right, say what may not be meant: rules that never decide, roles that nobody has.
 ///
 /// Exit codes: 0 all are right, 1 there are mistakes, 2 a file cannot be read or holds no configuration.
 #[derive(clap::Args)]
@@ -41,4 +49,7 @@ pub(crate) struct Check {
     /// Files to check; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// End with 1 also when there are warnings.
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
 }

@@ -47,6 +47,15 @@ pub(crate) enum Error {
     /// A log without the record that is asked for.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Files without anything to import.
+    #[error("neither a RequestAuthentication nor an AuthorizationPolicy is in these files")]
+    NoPolicy,
+    /// A configuration that came out of an import and is not right.
+    #[error("what comes out would not be right: {problem}")]
+    NotImported { problem: String },
+    /// A text that is not YAML, and not JSON.
+    #[error("{file}: {problem}")]
+    NotYaml { file: String, problem: String },
     /// Standard output is closed or full.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),

@@ -20,6 +20,7 @@ mod diff;
 mod document;
 mod error;
 mod explain;
+mod import;
 mod mistakes;
 mod paint;
 mod place;
@@ -27,6 +28,8 @@ mod policy;
 mod question;
 mod record;
 mod report;
+mod schema;
+mod shell;
 mod test;
 mod words;
 
@@ -46,8 +49,12 @@ fn main() -> ExitCode {
 fn run(command: Command, output: &mut dyn Write) -> Result<u8, Error> {
     match command {
         Command::Check(args) => check::run(&args, output),
+        Command::Completions(args) => shell::completions(&args, output),
         Command::Diff(args) => diff::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),
+        Command::Import(args) => import::run(&args, output),
+        Command::Man(_) => shell::man(output),
+        Command::Schema(args) => schema::run(&args, output),
         Command::Test(args) => test::run(&args, output),
     }
 }

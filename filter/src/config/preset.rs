@@ -342,6 +342,12 @@ impl Preset {
     }
 }
 
+/// Their names.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|preset| preset.name)
+}
+
 /// The fields that only presets have, as far as they were written.
 fn parameters(written: &wire::Provider) -> [Option<(&'static str, Vec<String>)>; 7] {
     let list = |field, values: &Option<Vec<String>>| values.clone().map(|values| (field, values));

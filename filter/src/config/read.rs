@@ -67,6 +67,15 @@ macro_rules! object {
                 Ok(Self { $($field: fields.require(stringify!($field), $field)?,)* })
             }
         }
+
+        #[cfg(not(target_arch = "wasm32"))]
+        impl crate::config::schema::Describe for $name {
+            fn describe(types: &mut crate::config::schema::Types) -> Value {
+                types.object(stringify!($name), |object| {
+                    $(object.field::<$kind>(stringify!($field), object!(@default $($default)?));)*
+                })
+            }
+        }
     };
     (@default) => { None };
     (@default $default:expr) => { Some($default) };
@@ -84,6 +93,19 @@ macro_rules! words {
         impl Read for $name {
             fn read(value: Value, place: &Place<'_>) -> Result<Self, ConfigError> {
                 place.choose(&value, &[$(($word, Self::$variant)),*])
+            }
+        }
+
+        #[cfg(not(target_arch = "wasm32"))]
+        impl crate::config::schema::Describe for $name {
+            fn describe(_types: &mut crate::config::schema::Types) -> Value {
+                crate::config::schema::one_of(&[$($word),*])
+            }
+
+            fn written(&self) -> Option<Value> {
+                match self {
+                    $(Self::$variant => Some($word.into()),)*
+                }
             }
         }
     };

@@ -8,6 +8,11 @@
 mod cases;
 mod check;
 mod explain;
+mod import;
+mod istio;
 mod pages;
 mod program;
 mod record;
+mod schema;
+mod shell;
+mod warnings;
