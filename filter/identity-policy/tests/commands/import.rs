@@ -114,8 +114,8 @@ fn conditions_become_what_they_mean() {
             r#"[{"providers":["id.test"],"when":[{"any":[{"claim":"sub","one_of":["a","c"]},{"claim":"sub","glob":"*/c"}]}]}]"#,
         ),
         (
-            "{rules: [{when: [{key: 'request.auth.claims[permission]', values: [r], notValues: ['w*']}]}]}",
-            r#"[{"providers":["id.test"],"when":[{"claim":"permission","contains":"r","words":true},{"not":{"claim":"permission","present":true}}]}]"#,
+            "{rules: [{when: [{key: 'request.auth.claims[permission]', values: [r], notValues: [w]}]}]}",
+            r#"[{"providers":["id.test"],"when":[{"claim":"permission","contains":"r","words":true},{"not":{"claim":"permission","contains":"w","words":true}}]}]"#,
         ),
         (
             "{rules: [{when: [{key: 'request.auth.audiences', values: [a]}, {key: 'request.auth.presenter', values: [c]}]}]}",
