@@ -40,10 +40,10 @@ pub(crate) fn principals(
                 Text::Present => is_all = true,
                 Text::Exact(text) => subjects.extend(text.strip_prefix(&front).map(String::from)),
                 Text::Prefix(prefix) if front.starts_with(prefix) => is_all = true,
-                Text::Prefix(prefix) => match prefix.strip_prefix(&front) {
-                    Some(rest) => globs.push(json!({"claim": "sub", "prefix": rest})),
-                    None => {}
-                },
+                Text::Prefix(prefix) => {
+                    let rest = prefix.strip_prefix(&front);
+                    globs.extend(rest.map(|rest| json!({"claim": "sub", "prefix": rest})));
+                }
                 Text::Suffix(suffix) if suffix.contains('*') => return Meaning::Cannot(STAR),
                 Text::Suffix(suffix) => {
                     globs.push(json!({"claim": "sub", "glob": format!("*{suffix}")}));
