@@ -161,7 +161,7 @@ impl Draft<'_, '_> {
             self.lose(
                 &format!("outputClaimToHeaders[{index}]"),
                 &format!("claim {claim:?} is not written into header {header:?}"),
-                "the workload reads who is calling in x-identity-subject and x-identity-roles",
+                "`headers.set` can write it under a name that begins with x-identity-",
             );
         }
         let known = [

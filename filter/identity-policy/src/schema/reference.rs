@@ -83,6 +83,7 @@ impl Reference {
     pub(crate) fn find(&self, place: &str, object: &str) -> Option<String> {
         let root = place.split(['.', '[']).next().unwrap_or(place);
         let section = match object {
+            "ClaimHeader" => "Headers of claims".to_owned(),
             "Condition" => "Conditions".to_owned(),
             _ => format!("`{root}`"),
         };
