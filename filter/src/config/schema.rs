@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::read::Read;
 use crate::algorithm::Algorithm;
+use crate::state::StateValue;
 
 /// What is known of a type that can be read.
 pub(super) trait Describe {
@@ -124,6 +125,12 @@ fn put(schema: &mut Value, name: &str, value: Value) {
 }
 
 impl Describe for Algorithm {
+    fn describe(_types: &mut Types) -> Value {
+        one_of(&Self::NAMES.map(|(name, _)| name))
+    }
+}
+
+impl Describe for StateValue {
     fn describe(_types: &mut Types) -> Value {
         one_of(&Self::NAMES.map(|(name, _)| name))
     }

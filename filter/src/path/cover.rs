@@ -7,7 +7,9 @@ impl PathPattern {
     /// Every path below a prefix, and the prefix itself.
     #[must_use]
     pub fn all_below(prefix: &CanonicalPath) -> Self {
+        let path = prefix.as_str();
         Self {
+            text: [path.strip_suffix('/').unwrap_or(path), "/**"].concat(),
             head: prefix
                 .segments()
                 .map(|segment| Part::Literal(segment.into()))

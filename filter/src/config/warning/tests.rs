@@ -291,7 +291,7 @@ proptest! {
                 });
                 for ruling in verdict.ruling.into_iter().chain(verdict.shadow) {
                     if let Ruling::Allowed { rule, .. } | Ruling::Denied { rule } = ruling {
-                        prop_assert!(!unreachable.contains(rule), "{rule} decides\n{document:#}");
+                        prop_assert!(!unreachable.contains(&rule.name), "{} decides\n{document:#}", rule.name);
                     }
                 }
             }
