@@ -36,13 +36,17 @@ pub struct Plan {
     pub records: Records,
 }
 
-/// A listener with filters of its own and the same route.
-#[derive(Debug)]
+/// A listener with filters of its own.
+#[derive(Debug, Default)]
 pub struct Beside {
     /// As [`Plan::filters`].
     pub filters: Vec<Value>,
     /// As [`Plan::answer_headers`].
     pub answer_headers: Vec<(&'static str, &'static str)>,
+    /// More fields of its connection manager; null where it needs none.
+    pub options: Value,
+    /// The cluster that its requests go to; without it Envoy answers them by itself.
+    pub upstream: Option<&'static str>,
 }
 
 /// What becomes of the audit records.
@@ -107,9 +111,14 @@ impl PlainGateway {
 
 impl Plan {
     fn bootstrap(self, address: SocketAddr, beside: &[SocketAddr], admin: SocketAddr) -> Value {
-        let mut listeners = vec![listener(address, self.filters, self.answer_headers)];
+        let first = Beside {
+            filters: self.filters,
+            answer_headers: self.answer_headers,
+            ..Beside::default()
+        };
+        let mut listeners = vec![listener(address, first)];
         for (address, beside) in beside.iter().zip(self.beside) {
-            listeners.push(listener(*address, beside.filters, beside.answer_headers));
+            listeners.push(listener(*address, beside));
         }
         json!({
             "admin": { "address": socket_address(admin) },
@@ -118,31 +127,33 @@ impl Plan {
     }
 }
 
-fn listener(
-    address: SocketAddr,
-    mut filters: Vec<Value>,
-    answer_headers: Vec<(&str, &str)>,
-) -> Value {
+fn listener(address: SocketAddr, door: Beside) -> Value {
+    let mut filters = door.filters;
     filters.push(filter("router", "router.v3.Router", json!({})));
     let header = |(name, value): (&str, &str)| json!({ "header": { "key": name, "value": value } });
-    let headers: Vec<Value> = answer_headers.into_iter().map(header).collect();
+    let headers: Vec<Value> = door.answer_headers.into_iter().map(header).collect();
+    let mut route = json!({ "match": { "prefix": "/" }, "response_headers_to_add": headers });
+    match door.upstream {
+        Some(cluster) => route["route"] = json!({ "cluster": cluster, "timeout": "0s" }),
+        None => {
+            route["direct_response"] = json!({ "status": 200, "body": { "inline_string": "ok" } });
+        }
+    }
+    let mut manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "plain",
+        "http_filters": filters,
+        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [route] }] },
+    });
+    for (name, value) in door.options.as_object().into_iter().flatten() {
+        manager[name] = value.clone();
+    }
     json!({
         "name": format!("plain-{}", address.port()),
         "address": socket_address(address),
         "filter_chains": [{ "filters": [{
             "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                "stat_prefix": "plain",
-                "http_filters": filters,
-                "route_config": { "virtual_hosts": [{
-                    "name": "all", "domains": ["*"], "routes": [{
-                        "match": { "prefix": "/" },
-                        "direct_response": { "status": 200, "body": { "inline_string": "ok" } },
-                        "response_headers_to_add": headers,
-                    }],
-                }] },
-            },
+            "typed_config": manager,
         }] }],
     })
 }

@@ -31,6 +31,14 @@ pub fn haproxy() -> Result<PathBuf, HarnessError> {
         .map_err(|_absent| HarnessError::ToolMissing { path })
 }
 
+/// The nginx that `scripts/setup` unpacked.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn nginx() -> Result<PathBuf, HarnessError> {
+    installed(".cache/tools/nginx")
+}
+
 /// The OpenID provider's script, with the packages that it needs beside it.
 ///
 /// # Errors

@@ -56,6 +56,7 @@ pub(crate) async fn start(issuers: &[Issuer], folder: &RunFolder) -> PlainGatewa
         beside: vec![Beside {
             filters: vec![jwt_authn(issuers), rbac()],
             answer_headers: vec![(SUBJECT, "%REQ(x-native-issuer)%#%REQ(x-native-subject)%")],
+            ..Beside::default()
         }],
         records: Records::Kept,
         ..Plan::default()
