@@ -30,6 +30,7 @@ pub mod pod;
 pub mod ports;
 pub mod process;
 pub mod proxy_protocol;
+pub mod random;
 pub mod raw_http;
 pub mod raw_http2;
 pub mod receiver;

@@ -1,7 +1,7 @@
 //! What the peers wrote down: files with one JSON object a line, and the audit records in a
 //! gateway's log.
 
-use std::{fs, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use serde_json::Value;
 
@@ -19,6 +19,17 @@ pub fn audit_records(gateway_log: &Path) -> Vec<Value> {
     objects(&text_of(gateway_log), |line| {
         line.find(AUDIT_START).map_or("", |at| &line[at..])
     })
+}
+
+/// The reason of each denial in a gateway's log, by the name of its decision.
+#[must_use]
+pub fn reasons(gateway_log: &Path) -> HashMap<String, String> {
+    let reason = |record: &Value| {
+        let text = |name: &str| record[name].as_str().map(str::to_owned);
+        Some((text("decision_id")?, text("reason")?))
+    };
+    let records = audit_records(gateway_log);
+    records.iter().filter_map(reason).collect()
 }
 
 fn objects(text: &str, object_in: impl Fn(&str) -> &str) -> Vec<Value> {

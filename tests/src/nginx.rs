@@ -6,9 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::{
-    error::HarnessError, log, ports, process::Process, run_folder::RunFolder, tools,
-};
+use crate::{error::HarnessError, log, ports, process::Process, run_folder::RunFolder, tools};
 
 /// A running nginx.
 #[derive(Debug)]

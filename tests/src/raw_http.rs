@@ -141,7 +141,9 @@ async fn read(stream: &mut TcpStream, is_head: bool) -> io::Result<(Answer, Afte
     let field = |name: &str| {
         head.lines().find_map(|line| {
             let (field, value) = line.split_once(':')?;
-            field.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            field
+                .eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_owned())
         })
     };
     let length: Option<usize> = field("content-length").and_then(|length| length.parse().ok());

@@ -73,8 +73,17 @@ impl Frames {
     async fn exchange(&self, mut stream: TcpStream) -> io::Result<Answer> {
         let mut bytes = PREFACE.to_vec();
         bytes.extend(frame(SETTINGS, 0, 0, &NO_TABLE));
-        let is_last = if self.trailers.is_empty() { END_STREAM } else { 0 };
-        bytes.extend(frame(HEADERS, END_HEADERS | is_last, STREAM, &block(&self.fields)));
+        let is_last = if self.trailers.is_empty() {
+            END_STREAM
+        } else {
+            0
+        };
+        bytes.extend(frame(
+            HEADERS,
+            END_HEADERS | is_last,
+            STREAM,
+            &block(&self.fields),
+        ));
         if !self.trailers.is_empty() {
             bytes.extend(frame(DATA, 0, STREAM, b"x"));
             let trailers = block(&self.trailers);
@@ -104,7 +113,9 @@ impl Frames {
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let length = u32::try_from(payload.len())
+        .unwrap_or(u32::MAX)
+        .to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
@@ -142,7 +153,10 @@ fn integer(block: &mut Vec<u8>, value: usize) {
 /// The status, which every server writes first. With no dynamic table it is an entry of the static
 /// one, or a text under its eighth name.
 fn status(block: &[u8]) -> Option<u16> {
-    let updates = block.iter().take_while(|byte| **byte & 0xe0 == 0x20).count();
+    let updates = block
+        .iter()
+        .take_while(|byte| **byte & 0xe0 == 0x20)
+        .count();
     let (first, rest) = block.get(updates..)?.split_first()?;
     let known = [200, 204, 206, 304, 400, 404, 500];
     if let Some(index) = first.checked_sub(0x88)
@@ -164,7 +178,10 @@ fn digits(coded: &[u8]) -> Option<u16> {
         .iter()
         .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
         .collect();
-    let number = |bits: &[u8]| bits.iter().fold(0_u16, |number, bit| number * 2 + u16::from(*bit));
+    let number = |bits: &[u8]| {
+        bits.iter()
+            .fold(0_u16, |number, bit| number * 2 + u16::from(*bit))
+    };
     let (mut at, mut value) = (0, 0);
     for _digit in 0..3 {
         let short = number(bits.get(at..at + 5)?);
@@ -206,7 +223,10 @@ mod tests {
             (&[0x20, 0x8c], Some(400)),
             (&[0x08, 3, b'4', b'0', b'3'], Some(403)),
             // 4, 0 and 3: 011010 00000 011001, filled up with ones.
-            (&[0x08, 0x83, 0b0110_1000, 0b0000_1100, 0b1111_1111], Some(403)),
+            (
+                &[0x08, 0x83, 0b0110_1000, 0b0000_1100, 0b1111_1111],
+                Some(403),
+            ),
             (&[0x08, 0x83, 0b0110_1000], None),
             (&[], None),
         ];
@@ -217,7 +237,12 @@ mod tests {
 
     #[test]
     fn lengths_of_every_size_are_written() {
-        for (value, want) in [(0, vec![0]), (126, vec![126]), (127, vec![127, 0]), (1337, vec![127, 186, 9])] {
+        for (value, want) in [
+            (0, vec![0]),
+            (126, vec![126]),
+            (127, vec![127, 0]),
+            (1337, vec![127, 186, 9]),
+        ] {
             let mut block = Vec::new();
             integer(&mut block, value);
             assert_eq!(block, want, "{value}");

@@ -13,7 +13,7 @@ pub(crate) fn agrees() -> Result<(), Failed> {
     let mut written: Vec<(u8, String)> = page.lines().flat_map(tests_in).collect();
     written.sort();
     let mut here: Vec<(u8, String)> = attacks()
-        .map(|attack| (attack.row, attack.name.to_owned()))
+        .map(|(row, name)| (row, name.to_owned()))
         .collect();
     here.sort();
     let missing = |these: &[(u8, String)], those: &[(u8, String)]| {

@@ -18,7 +18,7 @@ use e2e::{
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{curve::Curves, forge::Draft, key_set::Careless, rsa_forge::RawRsa};
+use crate::{Place, curve::Curves, forge::Draft, key_set::Careless, rsa_forge::RawRsa};
 
 /// The gateway and the keys.
 #[derive(Debug)]
@@ -73,9 +73,9 @@ impl Keys {
     }
 }
 
-impl Range {
+impl Place for Range {
     /// Starts the gateway and waits until it has the keys of every provider.
-    pub(crate) async fn start() -> Result<Self, Mismatch> {
+    async fn start() -> Result<Self, Mismatch> {
         let keys = Keys::new()?;
         let publish = |server: &KeyServer| {
             let good = keys.p256.public_jwk();
@@ -115,13 +115,14 @@ impl Range {
         Ok(range)
     }
 
-    /// Ends the gateway; its logs stay where something was not as it should be.
-    pub(crate) fn end(mut self, has_failed: bool) {
+    fn end(mut self, has_failed: bool) {
         if has_failed {
             self.stand.keep_files();
         }
     }
+}
 
+impl Range {
     /// What [`PEOPLE`] would state, for this key, not yet signed. No two are the same.
     pub(crate) fn draft(&self, key: &SigningKey) -> Draft {
         self.draft_of(PEOPLE, key)

@@ -18,14 +18,14 @@ use std::{
 };
 
 use e2e::{
-    clock::unix_now, deadline::eventually, log, plain_gateway::PlainGateway, run_folder::RunFolder,
+    clock::unix_now, deadline::eventually, log, plain_gateway::PlainGateway, random::variable,
+    run_folder::RunFolder,
 };
 use proptest::{
     prelude::*,
     strategy::ValueTree as _,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
-use serde_json::Value;
 use signatures::signer::Signer;
 
 use crate::{
@@ -189,12 +189,7 @@ async fn reasons(envoy: &PlainGateway, judged: &[Judged]) -> HashMap<String, Str
         .filter_map(|case| case.filter.decision())
         .count();
     eventually("the audit records", AUDIT_LIMIT, async || {
-        let records = log::audit_records(envoy.process.log());
-        let reason = |record: &Value| {
-            let text = |name: &str| record[name].as_str().map(str::to_owned);
-            Some((text("decision_id")?, text("reason")?))
-        };
-        let reasons: HashMap<_, _> = records.iter().filter_map(reason).collect();
+        let reasons = log::reasons(envoy.process.log());
         (reasons.len() >= wanted).then_some(reasons)
     })
     .await
@@ -281,15 +276,6 @@ fn is_same(ours: &str, native: &str) -> bool {
         rest = if byte.is_some() { &tail[2..] } else { tail };
     }
     plain == native.as_bytes()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "chooses other requests than those of every run"
-)]
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap())
 }
 
 /// Of every run, so that a failure is met again.

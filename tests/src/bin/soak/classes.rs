@@ -1,12 +1,9 @@
 //! The kinds of requests: how often each is sent, how it is made, and the answer that it must get.
 
-use e2e::{http::Ask, token};
+use e2e::{http::Ask, random::Random, token};
 use hyper::StatusCode;
 
-use crate::{
-    material::{Good, Material},
-    random::Random,
-};
+use crate::material::{Good, Material};
 
 /// Which RSA key the provider signs with, as far as the gateway can know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use e2e::{
     deadline::eventually,
     error::HarnessError,
     http::{Ask, Exchange, Reply},
+    random::Random,
 };
 use hyper::StatusCode;
 use tokio::{task::JoinSet, time::timeout};
@@ -20,7 +21,6 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::{
     classes::{Class, Era, Expected},
     material::{Good, Material},
-    random::Random,
 };
 
 /// What all senders share.

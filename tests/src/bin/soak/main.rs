@@ -7,7 +7,6 @@ mod director;
 mod key_server;
 mod load;
 mod material;
-mod random;
 mod report;
 mod watch;
 
