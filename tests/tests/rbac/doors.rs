@@ -40,6 +40,17 @@ pub(crate) struct Judged {
     pub(crate) native: Verdict,
 }
 
+impl Judged {
+    /// What the doors said, the filter's first.
+    pub(crate) fn said(&self) -> String {
+        let of = |verdict: &Verdict| {
+            let status = verdict.status.unwrap_or_default();
+            format!("{status} {}", verdict.reason)
+        };
+        format!("{}; {}", of(&self.filter), of(&self.native))
+    }
+}
+
 /// What a door said.
 #[derive(Debug)]
 pub(crate) struct Verdict {
