@@ -113,7 +113,7 @@ pub(crate) const ALL: &[Difference] = &[
             Trait::EncodedSlash,
         ],
         reasons: &["path_ambiguous"],
-        why: "`%2f`, `%5c`, `%25` and what is no escape are refused: one server decodes them and another does not. Istio hands them on as they are unless its normalisation is set to `DECODE_AND_MERGE_SLASHES`",
+        why: "`%2f`, `%5c`, `%25` and what is no escape are refused: one server decodes them and another does not. Istio hands them on as they are; its `DECODE_AND_MERGE_SLASHES` decodes the first two",
     },
     Difference {
         name: "A parameter in the path",
