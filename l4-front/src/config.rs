@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod files;
 mod listener;
+mod process;
 mod tcp;
 mod timeouts;
 mod tls;
@@ -27,10 +28,12 @@ use rustls::crypto::CryptoProvider;
 
 pub use self::error::ConfigError;
 pub(crate) use self::listener::Listener;
+pub(crate) use self::process::Upgrade;
 pub(crate) use self::timeouts::Timeouts;
 pub(crate) use self::trace::{Fingerprint, SourceFile, Stamp};
 use crate::access_log::Format;
 use crate::cluster::Cluster;
+use crate::sandbox::Sandbox;
 
 /// A validated configuration.
 #[derive(Debug)]
@@ -48,6 +51,8 @@ pub struct Config {
     pub(crate) drain: Duration,
     /// How often to look whether the files have changed; `None`: never.
     pub(crate) watch: Option<Duration>,
+    pub(crate) upgrade: Option<Upgrade>,
+    pub(crate) sandbox: Option<Sandbox>,
     /// Of `clusters`, without their endpoints, and of `listeners`, in their order.
     pub(crate) fingerprints: Fingerprints,
     /// Everything that it was read from.
@@ -85,6 +90,12 @@ impl Config {
             Ok(config) => Ok(Self { files, ..config }),
             Err(error) => Err(Box::new(NotLoaded { error, files })),
         }
+    }
+
+    /// Every address that is accepted from.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let listeners = self.listeners.iter().map(|listener| listener.bind);
+        listeners.chain(self.admin).collect()
     }
 
     fn load_document(path: &Path) -> Result<Self, ConfigError> {
@@ -170,6 +181,14 @@ fn validate(document: Document, provider: &Arc<CryptoProvider>) -> Result<Config
             0 => None,
             got => Some(seconds("reload.watch_seconds", got, 0..=3600)?),
         },
+        upgrade: document
+            .upgrade
+            .map(process::validate_upgrade)
+            .transpose()?,
+        sandbox: document
+            .sandbox
+            .map(process::validate_sandbox)
+            .transpose()?,
         fingerprints,
         files: Vec::new(),
     })

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 pub(crate) enum Phase {
     /// Serving.
     Running,
+    /// Another process accepts from the same sockets; connections that are open here go on.
+    HandedOver,
     /// No new connections; those that are open go on.
     Draining,
     /// Time is up: open connections end now.
@@ -39,9 +41,9 @@ impl DrainTrigger {
 pub(crate) struct Drain(watch::Receiver<Phase>);
 
 impl Drain {
-    /// Ends when the drain has begun.
+    /// Ends when no more connections are to be accepted.
     pub(crate) async fn begun(&mut self) {
-        self.reached(Phase::Draining).await;
+        self.reached(Phase::HandedOver).await;
     }
 
     /// Ends when connections must end.
@@ -52,6 +54,11 @@ impl Drain {
     /// True while connections are accepted.
     pub(crate) fn is_running(&self) -> bool {
         *self.0.borrow() == Phase::Running
+    }
+
+    /// True where what waits in the sockets is left to another process.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        *self.0.borrow() == Phase::HandedOver
     }
 
     async fn reached(&mut self, phase: Phase) {
@@ -68,7 +75,11 @@ mod tests {
     async fn phases_only_go_forward() {
         let (trigger, mut drain) = DrainTrigger::new();
         assert!(drain.is_running());
+        trigger.set(Phase::HandedOver);
+        drain.begun().await;
+        assert!(drain.is_handed_over() && !drain.is_running());
         trigger.set(Phase::Forced);
+        assert!(!drain.is_handed_over());
         drain.begun().await;
         drain.forced().await;
         trigger.set(Phase::Running);

@@ -3,79 +3,50 @@
 //! All that can fail is done first, and leaves everything as it was; then all is exchanged. New
 //! sockets are bound before old ones go; a listener whose address stays keeps its sockets.
 
-use std::io;
+mod error;
+mod serving;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use arc_swap::ArcSwap;
+use socket2::SockRef;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 
+pub use self::error::RunError;
+use self::serving::{Serving, Sockets};
 use crate::access_log::{self, AccessLog, Format};
 use crate::admin::{self, Pages};
 use crate::cluster::{self, Cluster};
 use crate::config::{Config, Fingerprint, Listener};
-use crate::drain::{Drain, DrainTrigger, Phase};
+use crate::drain::Drain;
+use crate::inherited::Inherited;
 use crate::metrics::Metrics;
-use crate::shared::{Places, Shared, Surroundings};
+use crate::shared::{Places, Surroundings};
 use crate::tcp::Listening;
-use crate::worker::{Crew, Order};
-
-/// Why a configuration could not be put to work.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The access log cannot be opened.
-    #[error("access_log.path: cannot open {}", .path.display())]
-    AccessLog {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// An address cannot be bound.
-    #[error("{at}: cannot bind {address}")]
-    Bind {
-        /// Path in the configuration.
-        at: String,
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Something that a process keeps for as long as it lives.
-    #[error("{at}: {got} is asked for, the process runs with {running}, a restart is needed")]
-    Fixed {
-        /// Path in the configuration.
-        at: String,
-        /// What the configuration asks for.
-        got: String,
-        /// What there is.
-        running: String,
-    },
-    /// Threads or signal handlers cannot be had.
-    #[error("cannot start")]
-    Start(#[from] io::Error),
-}
-
-/// A listener at work.
-struct Serving {
-    bind: SocketAddr,
-    fingerprint: Fingerprint,
-    slot: Arc<ArcSwap<Shared>>,
-    removal: DrainTrigger,
-    /// Those that the workers accept from.
-    sockets: Vec<TcpListener>,
-}
+use crate::worker::{Crew, Pulse};
 
 /// A cluster at work, and what it does beside its connections.
 struct Kept {
     fingerprint: Fingerprint,
     cluster: Arc<Cluster>,
     keeper: Task<()>,
+}
+
+/// What the admin endpoint is to be served on.
+struct AdminSockets {
+    bind: SocketAddr,
+    kept: Vec<TcpListener>,
+    served: Vec<tokio::net::TcpListener>,
+}
+
+/// The admin endpoint at work.
+struct Admin {
+    bind: SocketAddr,
+    sockets: Vec<TcpListener>,
+    tasks: Vec<Task<()>>,
 }
 
 /// See the module.
@@ -88,7 +59,7 @@ pub(crate) struct Front {
     places: Arc<Places>,
     clusters: Vec<Kept>,
     listeners: Vec<Serving>,
-    admin: Option<(SocketAddr, Task<()>)>,
+    admin: Option<Admin>,
     access_log: Option<AccessLog>,
     /// Those of access logs that were given up write what they still have.
     writers: Vec<JoinHandle<()>>,
@@ -118,21 +89,26 @@ impl Front {
         }
     }
 
-    /// Puts a configuration to work.
+    /// Puts a configuration to work. Of the inherited sockets it takes those that it has an address
+    /// for, and binds the others.
     ///
     /// # Errors
     /// Everything is as it was then.
-    pub(crate) async fn apply(&mut self, config: Config) -> Result<(), RunError> {
+    pub(crate) async fn apply(
+        &mut self,
+        config: Config,
+        inherited: &mut Inherited,
+    ) -> Result<(), RunError> {
         self.check_fixed(&config)?;
         let mut sockets = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
-            sockets.push(self.sockets_for(&format!("listeners[{index}]"), listener)?);
+            let at = format!("listeners[{index}]");
+            sockets.push(self.sockets_for(&at, listener, inherited)?);
         }
-        let bound = self.admin.as_ref().map(|(bound, _task)| *bound);
+        let bound = self.admin.as_ref().map(|admin| admin.bind);
         let admin = match config.admin {
             Some(address) if bound != Some(address) => {
-                let socket = bind("admin.bind", address, &Listening::PLAIN)?;
-                Some((address, tokio::net::TcpListener::from_std(socket)?))
+                Some(AdminSockets::open(address, inherited.take(address))?)
             }
             _ => None,
         };
@@ -158,7 +134,9 @@ impl Front {
             let place = before.iter().position(|old| old.bind == listener.bind);
             let serving = match (place.map(|place| before.swap_remove(place)), sockets) {
                 (Some(old), _) => old.go_on_as(listener, fingerprint, &around),
-                (None, sockets) => {
+                // There are sockets for all that were not there before.
+                (None, None) => continue,
+                (None, Some(sockets)) => {
                     let (new, orders) = Serving::start(listener, fingerprint, &around, sockets);
                     self.crew.give(orders).await;
                     new
@@ -168,6 +146,33 @@ impl Front {
         }
         before.into_iter().for_each(Serving::remove);
         Ok(())
+    }
+
+    /// Everything that is accepted from, with the address that it is bound to.
+    pub(crate) fn sockets(&self) -> Vec<(SocketAddr, &TcpListener)> {
+        let listeners = self.listeners.iter().map(|one| (one.bind, &one.sockets));
+        let admin = self.admin.iter().map(|one| (one.bind, &one.sockets));
+        let all = listeners.chain(admin);
+        all.flat_map(|(bind, sockets)| sockets.iter().map(move |socket| (bind, socket)))
+            .collect()
+    }
+
+    /// Another process accepts from all sockets but those at `unwanted`: what the kernel has queued
+    /// there is served here, and then they are closed.
+    pub(crate) fn give_away(&mut self, unwanted: &[SocketAddr]) {
+        let (gone, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.listeners)
+            .into_iter()
+            .partition(|one| unwanted.contains(&one.bind));
+        self.listeners = rest;
+        gone.into_iter().for_each(Serving::remove);
+        if let Some(admin) = self.admin.take_if(|one| !unwanted.contains(&one.bind)) {
+            admin.end();
+        }
+    }
+
+    /// Whom to ask whether the workers make progress.
+    pub(crate) fn pulse(&self) -> Pulse {
+        self.crew.pulse()
     }
 
     /// Takes no more orders, once the drain has begun. The threads end with their last connection
@@ -185,28 +190,34 @@ impl Front {
         fixed("pin_workers", config.pin_workers, self.crew.is_pinned())
     }
 
-    /// For each worker one socket, and the same again for this thread; none where the listener has
-    /// them already.
+    /// None where the listener has them already.
     fn sockets_for(
         &self,
         at: &str,
         listener: &Listener,
-    ) -> Result<Vec<(TcpListener, TcpListener)>, RunError> {
+        inherited: &mut Inherited,
+    ) -> Result<Option<Sockets>, RunError> {
+        let at_ipv6_only = format!("{at}.tcp.ipv6_only");
+        let ipv6_only = listener.tcp.ipv6_only;
         let serving = self.listeners.iter().find(|old| old.bind == listener.bind);
         if let Some(serving) = serving {
             let before = serving.slot.load().listener.tcp.ipv6_only;
-            fixed(
-                &format!("{at}.tcp.ipv6_only"),
-                listener.tcp.ipv6_only,
-                before,
-            )?;
-            return Ok(Vec::new());
+            fixed(&at_ipv6_only, ipv6_only, before)?;
+            return Ok(None);
         }
-        let pair = |_worker| {
-            let socket = bind(&format!("{at}.bind"), listener.bind, &listener.tcp)?;
-            Ok((socket.try_clone()?, socket))
-        };
-        (0..self.crew.size()).map(pair).collect()
+        let workers = self.crew.size();
+        let mut sockets = inherited.take(listener.bind);
+        if listener.bind.is_ipv6() {
+            for socket in &sockets {
+                fixed(&at_ipv6_only, ipv6_only, SockRef::from(socket).only_v6()?)?;
+            }
+        }
+        let foreign = !sockets.is_empty();
+        if !foreign {
+            let bind = |_worker| bind(&format!("{at}.bind"), listener.bind, &listener.tcp);
+            sockets = (0..workers).map(bind).collect::<Result<_, _>>()?;
+        }
+        Ok(Some(Sockets::share(sockets, workers, foreign)?))
     }
 
     /// A file that is there is opened again, also under the name that it had: somebody may have
@@ -231,16 +242,22 @@ impl Front {
         Ok(())
     }
 
-    fn change_admin(&mut self, to: Option<(SocketAddr, tokio::net::TcpListener)>) {
-        if let Some((_address, task)) = self.admin.take() {
-            task.abort();
-        }
-        self.admin = to.map(|(address, socket)| {
-            tracing::info!(%address, "admin endpoint");
-            let pages = Arc::clone(&self.pages);
-            let task = tokio::spawn(admin::serve(socket, pages, self.drain.clone()));
-            (address, task)
+    fn change_admin(&mut self, to: Option<AdminSockets>) {
+        let to = to.map(|sockets| {
+            tracing::info!(address = %sockets.bind, "admin endpoint");
+            let serve = |listener| {
+                let pages = Arc::clone(&self.pages);
+                tokio::spawn(admin::serve(listener, pages, self.drain.clone()))
+            };
+            Admin {
+                bind: sockets.bind,
+                sockets: sockets.kept,
+                tasks: sockets.served.into_iter().map(serve).collect(),
+            }
         });
+        if let Some(before) = std::mem::replace(&mut self.admin, to) {
+            before.end();
+        }
     }
 
     /// A cluster that is the same goes on with all that it knows of its endpoints.
@@ -262,6 +279,28 @@ impl Front {
     }
 }
 
+impl AdminSockets {
+    /// Binds one where none are inherited.
+    fn open(bind_to: SocketAddr, mut sockets: Vec<TcpListener>) -> Result<Self, RunError> {
+        if sockets.is_empty() {
+            sockets.push(bind("admin.bind", bind_to, &Listening::PLAIN)?);
+        }
+        let serve = |socket: &TcpListener| tokio::net::TcpListener::from_std(socket.try_clone()?);
+        Ok(Self {
+            bind: bind_to,
+            served: sockets.iter().map(serve).collect::<Result<_, _>>()?,
+            kept: sockets,
+        })
+    }
+}
+
+impl Admin {
+    /// Requests that are being answered are answered to their end.
+    fn end(self) {
+        self.tasks.iter().for_each(Task::abort);
+    }
+}
+
 impl Kept {
     fn new(fingerprint: Fingerprint, cluster: Cluster) -> Self {
         let cluster = Arc::new(cluster);
@@ -279,72 +318,6 @@ impl Kept {
             self.cluster.roster.update(targets);
         }
         self
-    }
-}
-
-impl Serving {
-    fn start(
-        listener: Arc<Listener>,
-        fingerprint: Fingerprint,
-        around: &Surroundings,
-        sockets: Vec<(TcpListener, TcpListener)>,
-    ) -> (Self, Vec<Order>) {
-        let bind = listener.bind;
-        tracing::info!(name = listener.name, address = %bind, "listening");
-        let slot = Arc::new(ArcSwap::from_pointee(Shared::new(listener, around, None)));
-        let (removal, removed) = DrainTrigger::new();
-        let (theirs, ours): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
-        let order = |socket| Order {
-            socket,
-            slot: Arc::clone(&slot),
-            removal: removed.clone(),
-        };
-        let orders = theirs.into_iter().map(order).collect();
-        let serving = Self {
-            bind,
-            fingerprint,
-            slot,
-            removal,
-            sockets: ours,
-        };
-        (serving, orders)
-    }
-
-    /// On the same sockets. What is written as before, and read from the same certificates, is
-    /// kept with its sessions and tickets.
-    fn go_on_as(
-        self,
-        listener: Arc<Listener>,
-        fingerprint: Fingerprint,
-        around: &Surroundings,
-    ) -> Self {
-        let before = self.slot.load_full();
-        let listener = if fingerprint == self.fingerprint {
-            Arc::clone(&before.listener)
-        } else {
-            tracing::info!(name = listener.name, address = %self.bind, "listener changed");
-            listener
-        };
-        for socket in &self.sockets {
-            if let Err(error) = listener.tcp.change(&before.listener.tcp, socket) {
-                tracing::warn!(name = listener.name, %error, "a TCP option stays as it was");
-            }
-        }
-        let after = Shared::new(listener, around, Some(&before));
-        self.slot.store(Arc::new(after));
-        Self {
-            fingerprint,
-            ..self
-        }
-    }
-
-    /// Accepts no more; connections live on.
-    fn remove(self) {
-        let name = &self.slot.load().labels.listener;
-        tracing::info!(name, address = %self.bind, "no longer listening");
-        // The workers' are the last then, and are closed when nothing waits in them.
-        drop(self.sockets);
-        self.removal.set(Phase::Draining);
     }
 }
 

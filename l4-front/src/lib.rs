@@ -14,7 +14,9 @@
 //! leaves out those that fail (`cluster`).
 //!
 //! Around it: `server` is the process, `worker` a thread of it, `front` what serves and how it takes
-//! on a new configuration, `reload` when.
+//! on a new configuration, `reload` when. Sockets may be `inherited`: of the process whose place this
+//! one takes (`upgrade`), or of the `service_manager`, which is told how the process is (`watchdog`
+//! as long as the workers answer). `sandbox` is what of the file system it may reach.
 //!
 //! Pure, without sockets and clocks: `balancer`, `buffer`, `client_hello`, `proxy_protocol`,
 //! `route`, `tls`.
@@ -35,6 +37,7 @@ mod drain;
 mod error_chain;
 mod front;
 mod health;
+mod inherited;
 mod jitter;
 mod leg;
 mod listener;
@@ -44,17 +47,25 @@ mod proxy_protocol;
 mod relay;
 mod reload;
 mod route;
+mod sandbox;
 mod server;
+mod service_manager;
 mod shared;
 mod source;
 mod spread;
+mod sys;
 mod tcp;
 mod throttle;
 mod tls;
+mod upgrade;
 mod upstream;
+mod watchdog;
 mod worker;
 
 pub use config::{Config, ConfigError};
 pub use error_chain::chain;
 pub use front::RunError;
-pub use server::run;
+pub use sandbox::SandboxError;
+pub use server::{Start, run};
+pub use service_manager::SocketError;
+pub use upgrade::UpgradeError;

@@ -60,7 +60,8 @@ impl Acceptor {
         }
     }
 
-    /// Accepts until the drain begins or the listener is removed, then takes what the kernel has queued and closes the socket.
+    /// Accepts until the drain begins or the listener is removed, then takes what the kernel has
+    /// queued and closes the socket. What is handed over is left as it is.
     pub(crate) async fn run(mut self, listener: TcpListener) {
         let (mut drain, mut removal) = (self.drain.clone(), self.removal.clone());
         loop {
@@ -76,6 +77,9 @@ impl Acceptor {
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+        if drain.is_handed_over() && removal.is_running() {
+            return;
         }
         // These clients have a connection already; closing the socket would reset them.
         for _queued in 0..self.slot.load().listener.tcp.backlog {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use l4_front::Config;
+use l4_front::{Config, Start};
 use tracing::Level;
 
 /// sysexits.h EX_USAGE: the configuration is wrong, a restart will not help.
@@ -30,12 +30,16 @@ enum Command {
         config: PathBuf,
     },
     /// Serve until SIGTERM, then drain. SIGHUP loads the configuration again, and so does a change
-    /// of its files; a bad one changes nothing. Exit codes: 0 drained, 1 failure, 64 bad
-    /// configuration.
+    /// of its files; a bad one changes nothing. SIGUSR2 starts the program anew, to take the place of
+    /// this process. Exit codes: 0 drained, 1 failure, 64 bad configuration.
     Run {
         /// The configuration file (YAML).
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Take the place of the process that serves at `upgrade.socket`: get its listening sockets,
+        /// have it accept no more and drain. If there is none, start as without this.
+        #[arg(long)]
+        take_over: bool,
         /// What is logged to standard error: error, warn, info, debug or trace.
         #[arg(long, value_name = "LEVEL", default_value = "info")]
         log_level: Level,
@@ -43,9 +47,20 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let (path, log_level, serve) = match Args::parse().command {
-        Command::Check { config } => (config, Level::INFO, false),
-        Command::Run { config, log_level } => (config, log_level, true),
+    let (path, log_level, start) = match Args::parse().command {
+        Command::Check { config } => (config, Level::INFO, None),
+        Command::Run {
+            config,
+            take_over,
+            log_level,
+        } => {
+            let start = if take_over {
+                Start::TakeOver
+            } else {
+                Start::Fresh
+            };
+            (config, log_level, Some(start))
+        }
     };
     tracing_subscriber::fmt()
         .with_max_level(log_level)
@@ -55,10 +70,10 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error, ExitCode::from(BAD_CONFIG)),
     };
-    if !serve {
+    let Some(start) = start else {
         return ExitCode::SUCCESS;
-    }
-    match l4_front::run(&path, config) {
+    };
+    match l4_front::run(&path, config, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, ExitCode::FAILURE),
     }

@@ -4,6 +4,7 @@
 mod file_watch;
 
 use std::future::pending;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,10 @@ use crate::clock;
 use crate::config::{Config, ConfigError, NotLoaded, Stamp};
 use crate::error_chain::chain;
 use crate::front::{Front, RunError};
+use crate::inherited::Inherited;
 use crate::metrics::Metrics;
+use crate::sandbox::Sandbox;
+use crate::service_manager::Notifier;
 
 /// Which configuration is at work, and what became of the last attempt to change it.
 #[derive(Debug, Clone, Serialize)]
@@ -58,6 +62,10 @@ enum ReloadError {
     Apply(#[from] RunError),
     #[error(transparent)]
     Load(#[from] ConfigError),
+    #[error(
+        "the file may lie outside of the sandbox that the process began with, see sandbox.read"
+    )]
+    Sandboxed(#[source] ConfigError),
 }
 
 /// See the module.
@@ -70,7 +78,28 @@ pub(crate) struct Reloader {
     /// How often to look at the files.
     every: Option<Duration>,
     next_look: Instant,
-    drain: Duration,
+    limits: DrainLimits,
+    upgrade_socket: Option<PathBuf>,
+    sandbox: Option<Sandbox>,
+    notifier: Notifier,
+}
+
+/// How long connections may last once no more are accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DrainLimits {
+    pub(crate) stop: Duration,
+    /// Where another process accepts them.
+    pub(crate) upgrade: Duration,
+}
+
+impl DrainLimits {
+    fn of(config: &Config) -> Self {
+        let upgrade = config.upgrade.as_ref().map(|upgrade| upgrade.drain);
+        Self {
+            stop: config.drain,
+            upgrade: upgrade.unwrap_or(config.drain),
+        }
+    }
 }
 
 impl Reloader {
@@ -79,11 +108,15 @@ impl Reloader {
         path: &Path,
         mut front: Front,
         config: Config,
+        inherited: &mut Inherited,
         metrics: Arc<Metrics>,
         status: watch::Sender<Status>,
+        notifier: Notifier,
     ) -> Result<Self, RunError> {
-        let (files, every, drain) = (FileWatch::new(&config.files), config.watch, config.drain);
-        front.apply(config).await?;
+        let (files, every) = (FileWatch::new(&config.files), config.watch);
+        let limits = DrainLimits::of(&config);
+        let (upgrade_socket, sandbox) = (socket_of(&config), config.sandbox.clone());
+        front.apply(config, inherited).await?;
         metrics.config_applied(1, clock::now());
         Ok(Self {
             path: path.to_owned(),
@@ -93,7 +126,10 @@ impl Reloader {
             files,
             every,
             next_look: Instant::now(),
-            drain,
+            limits,
+            upgrade_socket,
+            sandbox,
+            notifier,
         })
     }
 
@@ -117,6 +153,7 @@ impl Reloader {
 
     /// Loads the configuration again and puts it to work. If it is bad, everything stays as it is.
     pub(crate) async fn reload(&mut self) {
+        self.notifier.reloading();
         let result = self.try_reload().await;
         let now = clock::now();
         let time = humantime::format_rfc3339_millis(now).to_string();
@@ -138,6 +175,11 @@ impl Reloader {
                 }
             }
         });
+        let now = match &self.status.borrow().last_error {
+            None => "serving",
+            Some(_refused) => "serving, the last configuration was refused",
+        };
+        self.notifier.ready(now);
     }
 
     async fn try_reload(&mut self) -> Result<(), ReloadError> {
@@ -152,18 +194,65 @@ impl Reloader {
                 let NotLoaded { error, files } = *not_loaded;
                 // What a bad configuration does not name yet may be what changes next.
                 self.files.add(&files);
-                return Err(error.into());
+                return Err(self.named(error));
             }
         };
         self.files = FileWatch::new(&config.files);
-        let (every, drain) = (config.watch, config.drain);
-        self.front.apply(config).await?;
-        (self.every, self.drain) = (every, drain);
+        self.check_fixed(&config)?;
+        let (every, limits) = (config.watch, DrainLimits::of(&config));
+        let none = &mut Inherited::default();
+        self.front.apply(config, none).await?;
+        (self.every, self.limits) = (every, limits);
         Ok(())
     }
 
-    /// The drain that the configuration asks for, and what is to be drained.
-    pub(crate) fn end(self) -> (Duration, Front) {
-        (self.drain, self.front)
+    /// What the process was given for its whole life.
+    fn check_fixed(&self, config: &Config) -> Result<(), RunError> {
+        let refused = |at: &str, got, running| RunError::Fixed {
+            at: at.to_owned(),
+            got,
+            running,
+        };
+        let path = |path: &Option<PathBuf>| match path {
+            Some(path) => path.display().to_string(),
+            None => "none".to_owned(),
+        };
+        let socket = socket_of(config);
+        if socket != self.upgrade_socket {
+            let (got, running) = (path(&socket), path(&self.upgrade_socket));
+            return Err(refused("upgrade.socket", got, running));
+        }
+        if config.sandbox != self.sandbox {
+            let (got, running) = ("another one".to_owned(), "that of its start".to_owned());
+            return Err(refused("sandbox", got, running));
+        }
+        Ok(())
     }
+
+    /// The system says no more than that it is not permitted.
+    fn named(&self, error: ConfigError) -> ReloadError {
+        match error {
+            ConfigError::Read { ref source, .. }
+                if self.sandbox.is_some() && source.kind() == ErrorKind::PermissionDenied =>
+            {
+                ReloadError::Sandboxed(error)
+            }
+            error => error.into(),
+        }
+    }
+
+    /// What serves.
+    pub(crate) const fn front(&self) -> &Front {
+        &self.front
+    }
+
+    /// The drain that the configuration asks for, and what is to be drained.
+    pub(crate) fn end(self) -> (DrainLimits, Front) {
+        (self.limits, self.front)
+    }
+}
+
+fn socket_of(config: &Config) -> Option<PathBuf> {
+    let upgrade = config.upgrade.as_ref();
+    upgrade.map(|upgrade| upgrade.socket.clone())
 }

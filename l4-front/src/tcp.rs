@@ -112,6 +112,16 @@ impl Listening {
         Ok(socket.into())
     }
 
+    /// Sets all on a socket that somebody else bound.
+    ///
+    /// # Errors
+    /// From the system: it does not know an option.
+    pub(crate) fn set(&self, socket: &std::net::TcpListener) -> io::Result<()> {
+        setsockopt(socket, DeferAccept, &self.defer_accept.unwrap_or(0))?;
+        setsockopt(socket, FastOpen, &self.fast_open.unwrap_or(0))?;
+        SockRef::from(socket).listen(self.backlog)
+    }
+
     /// Sets on a socket that listens already what differs from `before`.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::drain::Drain;
 use crate::listener::{Acceptor, take_over};
@@ -30,9 +30,16 @@ pub(crate) struct Order {
     pub(crate) removal: Drain,
 }
 
+/// What a worker is told.
+enum Word {
+    Listen(Order),
+    /// Answer, as soon as it is your turn.
+    Answer(oneshot::Sender<()>),
+}
+
 /// All workers, as the control thread sees them.
 pub(crate) struct Crew {
-    orders: Vec<mpsc::Sender<Order>>,
+    orders: Vec<mpsc::Sender<Word>>,
     threads: Vec<JoinHandle<()>>,
     pinned: bool,
 }
@@ -86,13 +93,22 @@ impl Crew {
         self.pinned
     }
 
-    /// One order for each worker.
-    pub(crate) async fn give(&self, orders: Vec<Order>) {
-        for (worker, order) in self.orders.iter().zip(orders) {
-            if worker.send(order).await.is_err() {
+    /// Orders, each with the number of the worker that it is for.
+    pub(crate) async fn give(&self, orders: Vec<(usize, Order)>) {
+        for (worker, order) in orders {
+            let given = match self.orders.get(worker) {
+                Some(worker) => worker.send(Word::Listen(order)).await.is_ok(),
+                None => false,
+            };
+            if !given {
                 tracing::error!("a worker takes no more orders");
             }
         }
+    }
+
+    /// Whom to ask whether the workers make progress. It keeps none of them from its end.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse(self.orders.iter().map(mpsc::Sender::downgrade).collect())
     }
 
     /// No more orders: each thread ends with its last connection.
@@ -101,9 +117,36 @@ impl Crew {
     }
 }
 
+/// See [`Crew::pulse`].
+pub(crate) struct Pulse(Vec<mpsc::WeakSender<Word>>);
+
+impl Pulse {
+    /// Asks every worker and waits for the answers, which come when a worker has done what it is at:
+    /// from one that hangs, never. False if there are no workers any more.
+    pub(crate) async fn beat(&self) -> bool {
+        let mut answers = Vec::new();
+        for worker in &self.0 {
+            let Some(worker) = worker.upgrade() else {
+                return false;
+            };
+            let (asker, answer) = oneshot::channel();
+            if worker.send(Word::Answer(asker)).await.is_err() {
+                return false;
+            }
+            answers.push(answer);
+        }
+        for answer in answers {
+            if answer.await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
 /// What one worker does.
 struct Work {
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Word>,
     workers: Workers,
     queue: mpsc::Receiver<Accepted>,
     drain: Drain,
@@ -113,12 +156,19 @@ impl Work {
     async fn run(mut self) {
         let (task, mut tasks) = mpsc::channel(1);
         tokio::spawn(take_over(self.queue, self.drain.clone(), task.clone()));
-        while let Some(Order {
-            socket,
-            slot,
-            removal,
-        }) = self.orders.recv().await
-        {
+        while let Some(word) = self.orders.recv().await {
+            let Order {
+                socket,
+                slot,
+                removal,
+            } = match word {
+                Word::Listen(order) => order,
+                Word::Answer(asker) => {
+                    // Who no longer waits has given this worker up.
+                    let _ = asker.send(());
+                    continue;
+                }
+            };
             match TcpListener::from_std(socket) {
                 Ok(socket) => {
                     let (drain, task) = (self.drain.clone(), task.clone());

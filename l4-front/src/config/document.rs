@@ -3,6 +3,7 @@
 //! Nothing here is checked beyond its type; `config.rs` turns a document into a `Config`.
 
 mod cluster;
+mod process;
 mod tcp;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ pub(super) use self::cluster::{
     Balance, CheckKind, Cluster, ClusterTls, Dns, Ejection, HashKey, HealthCheck, ProxyProtocol,
     Records,
 };
+pub(super) use self::process::{Sandbox, Upgrade};
 pub(super) use self::tcp::{ClusterTcp, ConnectionTcp, ListenerTcp};
 
 #[derive(Debug, Deserialize)]
@@ -35,6 +37,10 @@ pub(super) struct Document {
     pub(super) reload: Reload,
     #[serde(default)]
     pub(super) shutdown: Shutdown,
+    /// Absent: no other process can take the place of this one.
+    pub(super) upgrade: Option<Upgrade>,
+    /// Absent: the file system is what the user of the process may see of it.
+    pub(super) sandbox: Option<Sandbox>,
 }
 
 /// Of all listeners together.
