@@ -339,3 +339,6 @@ fn bind(at: &str, address: SocketAddr, options: &Listening) -> Result<TcpListene
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,11 @@ pub(crate) fn enter(config: &Config) -> Result<(), SandboxError> {
 /// What the configuration needs, now and for the files that take the place of those of now.
 fn grants(config: &Config, sandbox: &Sandbox) -> Vec<Grant> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let write = AccessFs::from_write(NEWEST) & !BitFlags::from(AccessFs::MakeBlock);
+    let write = AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeSock
+        | AccessFs::RemoveFile;
     let mut grants = Vec::new();
     let mut grant = |path: &Path, rights: BitFlags<AccessFs>| {
         // Rights to folders mean nothing for a file, and the kernel says so.
@@ -123,6 +127,7 @@ fn grants(config: &Config, sandbox: &Sandbox) -> Vec<Grant> {
             path.iter().for_each(|path| grant(&folder_of(path), read));
         }
     }
+    // Name servers, and what a worker holds open for want of descriptors.
     for path in ["/etc/resolv.conf", "/dev/null"].map(Path::new) {
         if path.exists() {
             grant(path, read);

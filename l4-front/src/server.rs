@@ -61,25 +61,29 @@ enum Leave {
 /// If it cannot start. Nothing is left bound, and a process whose place it was to take goes on.
 pub fn run(path: &Path, config: Config, start: Start) -> Result<(), RunError> {
     let manager = ServiceManager::meet()?;
+    // The limits of control groups count too, and are files.
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let workers = config.workers.unwrap_or(cores);
     // Before there are other threads, which would be left out.
     sandbox::enter(&config)?;
     let control = runtime()?;
-    let threads = control.block_on(serve(path, config, start, manager))?;
+    let (threads, refused) = control.block_on(serve(path, config, workers, start, manager))?;
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a thread ended by panic");
         }
     }
     tracing::info!("stopped");
-    Ok(())
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 async fn serve(
     path: &Path,
     config: Config,
+    workers: usize,
     start: Start,
     mut manager: ServiceManager,
-) -> Result<Vec<JoinHandle<()>>, RunError> {
+) -> Result<(Vec<JoinHandle<()>>, Option<UpgradeError>), RunError> {
     let ends = Ends::catch()?;
     let hangup = signal(SignalKind::hangup())?;
     let upgrade = signal(SignalKind::user_defined2())?;
@@ -91,6 +95,7 @@ async fn serve(
         return Err(RunError::Unmatched { address });
     }
     let (predecessor, endpoint) = match &config.upgrade {
+        None if start == Start::TakeOver => return Err(UpgradeError::NoSocket.into()),
         None => (None, None),
         Some(upgrade) => {
             let socket = &upgrade.socket;
@@ -99,8 +104,6 @@ async fn serve(
             (predecessor, Some(Endpoint::bind(socket)?))
         }
     };
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let workers = config.workers.unwrap_or(cores);
     let metrics = Arc::new(Metrics::default());
     let (status, told) = watch::channel(Status::first());
     let (clusters, present) = watch::channel(Arc::from([]));
@@ -134,18 +137,26 @@ async fn serve(
         successor: None,
         notifier,
     };
-    process.take_place(predecessor, manager.sockets).await?;
-    tracing::info!(workers, "serving");
-    process.notifier.ready("serving");
-    let watched = manager.watchdog.map(|every| {
-        let pulse = process.reloader.front().pulse();
-        tokio::spawn(watchdog::keep(every, pulse, process.notifier.clone()))
-    });
-    let leave = process.serve().await;
-    if let Some(watched) = watched {
-        watched.abort();
-    }
-    Ok(process.end(leave, &trigger, all_done).await)
+    let refused = process.take_place(predecessor, manager.sockets).await.err();
+    let leave = match &refused {
+        None => {
+            tracing::info!(workers, "serving");
+            process.notifier.ready("serving");
+            let watched = manager.watchdog.map(|every| {
+                let pulse = process.reloader.front().pulse();
+                tokio::spawn(watchdog::keep(every, pulse, process.notifier.clone()))
+            });
+            let leave = process.serve().await;
+            if let Some(watched) = watched {
+                watched.abort();
+            }
+            leave
+        }
+        // The other process goes on. What this one has accepted by now is its own to serve.
+        Some(_refused) => Leave::Stop,
+    };
+    let threads = process.end(leave, &trigger, all_done).await;
+    Ok((threads, refused))
 }
 
 /// The process that serves now, and its sockets. One that does not want to be replaced must not be
@@ -196,15 +207,13 @@ impl Process {
             None => None,
             Some(predecessor) => Some(predecessor.ready(addresses).await?),
         };
-        if let Some(endpoint) = &mut self.endpoint {
-            if let Err(error) = endpoint.publish() {
-                // A process that serves has more to lose than its next upgrade.
-                tracing::error!(
-                    error = chain(&error),
-                    "no process can take the place of this"
-                );
-                self.endpoint = None;
-            }
+        if let Some(endpoint) = &mut self.endpoint
+            && let Err(error) = endpoint.publish()
+        {
+            // A process that serves has more to lose than its next upgrade.
+            let error = chain(&error);
+            tracing::error!(error, "no process can take the place of this one");
+            self.endpoint = None;
         }
         match handed {
             Some(Handed::Over(predecessor)) => {

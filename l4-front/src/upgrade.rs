@@ -51,6 +51,9 @@ pub enum UpgradeError {
         /// The user.
         uid: u32,
     },
+    /// There is no saying where the other process would be.
+    #[error("upgrade.socket: missing, --take-over needs it")]
+    NoSocket,
     /// The other process answered with something else than what is its turn.
     #[error("the other process said something that is not expected here")]
     Unexpected,

@@ -210,3 +210,42 @@ fn pin(number: usize) -> nix::Result<()> {
 pub(crate) fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_current_thread().enable_all().build()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::drain::DrainTrigger;
+
+    #[tokio::test]
+    async fn workers_that_work_answer_until_they_are_dismissed() {
+        let (_trigger, drain) = DrainTrigger::new();
+        let (alive, mut all_done) = mpsc::channel(1);
+        let crew = Crew::start(3, false, &Metrics::default(), &drain, &alive).unwrap();
+        drop(alive);
+        let pulse = crew.pulse();
+        assert!(pulse.beat().await && pulse.beat().await);
+        let threads = crew.dismiss();
+        assert!(!pulse.beat().await, "they are not kept from their end");
+        assert!(all_done.recv().await.is_none());
+        assert!(threads.into_iter().all(|thread| thread.join().is_ok()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_hangs_is_missed() {
+        let (works, mut words) = mpsc::channel(1);
+        let (hangs, _unread) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(Word::Answer(asker)) = words.recv().await {
+                let _ = asker.send(());
+            }
+        });
+        let first = Pulse(vec![works.downgrade()]);
+        assert!(first.beat().await);
+        let both = Pulse(vec![works.downgrade(), hangs.downgrade()]);
+        assert!(timeout(Duration::from_secs(1), both.beat()).await.is_err());
+    }
+}

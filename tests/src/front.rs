@@ -1,6 +1,7 @@
 //! The front of a run: the product's own binary with a configuration as an operator would write it.
 
 use std::{
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,7 +17,7 @@ use crate::{
     log,
     pki::{self, Pki},
     ports,
-    process::Process,
+    process::{Handed, Process},
     run_folder::RunFolder,
     tools,
 };
@@ -57,12 +58,28 @@ impl Front {
         folder: &RunFolder,
         edit: impl FnOnce(String) -> String,
     ) -> Result<Self, HarnessError> {
+        Self::start_by_manager(address, gateways, pki, folder, edit, Handed::default()).await
+    }
+
+    /// The same, as a service manager would.
+    ///
+    /// # Errors
+    /// As [`Front::start`].
+    pub async fn start_by_manager(
+        address: SocketAddr,
+        gateways: &[SocketAddr],
+        pki: &Pki,
+        folder: &RunFolder,
+        edit: impl FnOnce(String) -> String,
+        handed: Handed,
+    ) -> Result<Self, HarnessError> {
         let admin = ports::free()?;
         let access_log = folder.file("front-access.jsonl");
         let text = edit(configuration(address, admin, gateways, pki, &access_log));
         let config = folder.write("front.yaml", &text)?;
         let arguments = ["run", "--config", &config.to_string_lossy()];
-        let mut process = Process::start("front", &tools::front()?, &arguments, folder)?;
+        let program = tools::front()?;
+        let mut process = Process::start_by_manager("front", &program, &arguments, folder, handed)?;
         process
             .ready_when(START_LIMIT, async || says_ready(admin).await)
             .await?;
@@ -72,6 +89,33 @@ impl Front {
             admin,
             access_log,
             config,
+        })
+    }
+
+    /// Starts one more process, with this configuration, to take the place of the one that serves,
+    /// and waits until it has done so. The name is that of its files.
+    ///
+    /// # Errors
+    /// As [`Front::start`].
+    pub async fn take_over(
+        &self,
+        name: &str,
+        text: &str,
+        folder: &RunFolder,
+    ) -> Result<Self, HarnessError> {
+        let config = folder.write(&format!("{name}.yaml"), text)?;
+        let path = config.to_string_lossy();
+        let arguments = ["run", "--config", &path, "--take-over"];
+        let mut process = Process::start(name, &tools::front()?, &arguments, folder)?;
+        let log = process.log().to_owned();
+        let took_over = async || fs::read_to_string(&log).is_ok_and(|log| log.contains(TOOK_OVER));
+        process.ready_when(START_LIMIT, took_over).await?;
+        Ok(Self {
+            process,
+            config,
+            address: self.address,
+            admin: self.admin,
+            access_log: self.access_log.clone(),
         })
     }
 
@@ -216,6 +260,9 @@ shutdown: {{ drain_seconds: 30 }}
         access_log = access_log.display(),
     )
 }
+
+/// What a process says in its log that serves in the place of another.
+const TOOK_OVER: &str = "took the place of another process";
 
 /// The front binds and says so; nothing there takes long.
 const START_LIMIT: Duration = Duration::from_secs(10);

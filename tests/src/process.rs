@@ -6,6 +6,7 @@
 
 use std::{
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{LazyLock, mpsc},
@@ -19,6 +20,28 @@ use nix::{
 };
 
 use crate::{deadline::eventually, error::HarnessError, run_folder::RunFolder};
+
+/// What a service manager hands to a process that it starts.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// Variables beside those of the harness.
+    pub environment: Vec<(&'static str, String)>,
+    /// Found by the process as number 3, with a LISTEN_PID that is its own (sd_listen_fds(3)).
+    pub socket: Option<OwnedFd>,
+}
+
+impl Handed {
+    /// The socket comes as standard input, which is the way without unsafe code; a shell puts it in
+    /// its place and says whom it is for. The process then has the shell's id.
+    fn shell(&self) -> Vec<&'static str> {
+        const PLACE: &str =
+            "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\"";
+        match self.socket {
+            Some(_) => vec!["sh", "-c", PLACE],
+            None => Vec::new(),
+        }
+    }
+}
 
 /// A running child process.
 #[derive(Debug)]
@@ -39,6 +62,20 @@ impl Process {
         arguments: &[&str],
         folder: &RunFolder,
     ) -> Result<Self, HarnessError> {
+        Self::start_by_manager(name, program, arguments, folder, Handed::default())
+    }
+
+    /// The same, as a service manager would.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_by_manager(
+        name: &str,
+        program: &Path,
+        arguments: &[&str],
+        folder: &RunFolder,
+        handed: Handed,
+    ) -> Result<Self, HarnessError> {
         let log = folder.write(&format!("{name}.log"), "")?;
         let output = || {
             fs::OpenOptions::new()
@@ -53,10 +90,12 @@ impl Process {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
+            .args(handed.shell())
             .arg(program)
             .args(arguments)
             .current_dir(folder.path())
-            .stdin(Stdio::null())
+            .envs(handed.environment)
+            .stdin(handed.socket.map_or_else(Stdio::null, Stdio::from))
             .stdout(output().map_err(spawn_failed)?)
             .stderr(output().map_err(spawn_failed)?);
         let child = spawn_from_lasting_thread(command).map_err(spawn_failed)?;
@@ -151,6 +190,14 @@ impl Process {
     /// [`HarnessError::Signal`] if it is gone already.
     pub fn hang_up(&self) -> Result<(), HarnessError> {
         self.signal(Signal::SIGHUP)
+    }
+
+    /// Asks the process to start its program anew, in its place (SIGUSR2).
+    ///
+    /// # Errors
+    /// [`HarnessError::Signal`] if it is gone already.
+    pub fn upgrade(&self) -> Result<(), HarnessError> {
+        self.signal(Signal::SIGUSR2)
     }
 
     /// Stops the process where it is (SIGSTOP): its sockets stay, and nobody answers on them.

@@ -8,6 +8,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    ops::Deref,
     path::Path,
     sync::{
         Arc,
@@ -17,15 +18,18 @@ use std::{
 };
 
 use e2e::{
-    deadline::eventually, dialer::Dialer, front::Front, pki::Pki, ports, receiver::Receiver,
+    deadline::eventually,
+    echo::{Echo, say},
+    error::HarnessError,
+    pki::Pki,
+    ports,
     run_folder::RunFolder,
 };
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::sleep,
 };
 use tokio_rustls::client::TlsStream;
 
@@ -75,7 +79,7 @@ async fn a_bad_file_changes_nothing_and_the_reason_is_told() {
         let refused = metric("l4_front_config_reloads_total{result=\"refused\"}").await;
         assert_eq!(refused, count as u64 + 1, "{name}");
         let logged = reason.replace('"', "\\\"");
-        assert!(stage.log().contains(&logged), "{name}:\n{}", stage.log());
+        assert!(stage.log().unwrap().contains(&logged), "{name}");
         let _new = stage.connect().await;
         said(&mut open, name).await;
     }
@@ -281,53 +285,36 @@ fn certificate(connection: &TlsStream<TcpStream>) -> CertificateDer<'static> {
     shown[0].clone().into_owned()
 }
 
-/// One request and its answer: what is said comes back.
+/// One request and its answer.
 async fn said(connection: &mut TlsStream<TcpStream>, about: &str) {
-    let request = [7; 64];
-    let mut answer = [0; 64];
-    let round = async {
-        connection.write_all(&request).await?;
-        connection.read_exact(&mut answer).await
-    };
-    timeout(LIMIT, round)
-        .await
-        .unwrap_or_else(|_late| panic!("no answer: {about}"))
-        .unwrap_or_else(|error| panic!("{about}: {error}"));
-    assert_eq!(answer, request, "{about}");
+    let said = say(connection).await;
+    said.unwrap_or_else(|error| panic!("{about}: {}", error.chain()));
 }
 
-/// A front before a gateway that says back what it is told.
-struct Stage {
-    front: Front,
-    pki: Pki,
-    folder: RunFolder,
+/// A front whose configuration changes.
+struct Stage(Echo);
+
+impl Deref for Stage {
+    type Target = Echo;
+
+    fn deref(&self) -> &Echo {
+        &self.0
+    }
 }
 
 impl Stage {
     async fn set(edit: impl FnOnce(String) -> String) -> Self {
-        let folder = RunFolder::create().unwrap();
-        let pki = Pki::create(&folder).unwrap();
-        Self::set_with(folder, pki, edit).await
+        Self(worked(Echo::start(edit).await))
     }
 
     async fn set_with(folder: RunFolder, pki: Pki, edit: impl FnOnce(String) -> String) -> Self {
-        let receiver = Arc::new(Receiver::start(&pki).await.unwrap());
-        let gateway = receiver.address();
-        for _acceptor in 0..CLIENTS {
-            tokio::spawn(answer(Arc::clone(&receiver)));
-        }
-        let address = ports::free().unwrap();
-        let front = Front::start_with(address, &[gateway], &pki, &folder, edit)
-            .await
-            .unwrap_or_else(|error| panic!("{}", error.chain()));
-        Self { front, pki, folder }
+        Self(worked(Echo::start_in(folder, pki, edit).await))
     }
 
     /// Writes the configuration and has it read; gives the status after that.
     async fn apply(&self, text: &str) -> Value {
         fs::write(self.front.config(), text).unwrap();
-        let reloaded = self.front.reload().await;
-        reloaded.unwrap_or_else(|error| panic!("{}", error.chain()));
+        worked(self.front.reload().await);
         serde_json::from_str(&self.front.page("/config").await.unwrap()).unwrap()
     }
 
@@ -337,36 +324,17 @@ impl Stage {
         assert!(status["last_error"].is_null(), "{status}");
     }
 
-    fn dialer(&self, address: SocketAddr) -> Dialer {
-        Dialer::public(address, "api.example.com", self.pki.edge.root()).speaking(&["h2"])
-    }
-
     async fn open(&self, address: SocketAddr) -> TlsStream<TcpStream> {
-        let connection = self.dialer(address).connect_tls().await;
-        connection.unwrap_or_else(|error| panic!("{}", error.chain()))
+        worked(self.0.open(address).await)
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
-        self.open(self.front.address()).await
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.file("front.log")).unwrap()
+        worked(self.0.connect().await)
     }
 }
 
-/// Takes connections of the front, one after the other, and says back what they say. Each goes on
-/// in a task of its own.
-async fn answer(receiver: Arc<Receiver>) {
-    loop {
-        if let Ok(received) = receiver.accept().await {
-            tokio::spawn(async move {
-                let (mut read, mut write) = tokio::io::split(received.tls);
-                let _ended = tokio::io::copy(&mut read, &mut write).await;
-                let _gone = write.shutdown().await;
-            });
-        }
-    }
+fn worked<T>(outcome: Result<T, HarnessError>) -> T {
+    outcome.unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 
 const CLIENTS: usize = 16;
