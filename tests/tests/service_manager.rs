@@ -30,7 +30,7 @@ async fn the_sockets_of_the_manager_are_served() {
     let pki = worked(Pki::create(&folder));
     let manager = listener.try_clone().unwrap();
     let workers = |config: String| config.replace("workers: 2", "workers: 3");
-    let start = Echo::start_by_manager(address, folder, pki, workers, socket(manager, "public"));
+    let start = Echo::start_by_manager(address, folder, pki, workers, listening(manager, "public"));
     let stage = worked(start.await);
     for _connection in 0..12 {
         worked(say(&mut worked(stage.connect().await)).await);
@@ -54,7 +54,7 @@ async fn the_sockets_of_the_manager_are_served() {
     drop((front, open));
     let waiting = std::net::TcpStream::connect(address).unwrap();
     let again = listener.try_clone().unwrap();
-    let start = Echo::start_by_manager(address, folder, pki, |it| it, socket(again, "public"));
+    let start = Echo::start_by_manager(address, folder, pki, |it| it, listening(again, "public"));
     let stage = worked(start.await);
     drop(waiting);
     worked(say(&mut worked(stage.connect().await)).await);
@@ -69,7 +69,7 @@ async fn sockets_of_the_manager_outlive_reloads_and_upgrades() {
     let pki = worked(Pki::create(&folder));
     let socket = folder.file("upgrade.sock");
     let edit = |config| format!("{config}upgrade: {{ socket: \"{}\" }}\n", socket.display());
-    let start = Echo::start_by_manager(address, folder, pki, edit, socket(listener, "public"));
+    let start = Echo::start_by_manager(address, folder, pki, edit, listening(listener, "public"));
     let mut stage = worked(start.await);
     worked(stage.front.reload().await);
     worked(say(&mut worked(stage.connect().await)).await);
@@ -88,7 +88,8 @@ async fn a_socket_that_is_configured_nowhere_is_an_error() {
         TcpListener::bind("127.0.0.1:0").unwrap(),
     );
     let stray = other.local_addr().unwrap();
-    let outcome = Echo::start_by_manager(configured, folder, pki, |it| it, socket(other, "public"));
+    let outcome =
+        Echo::start_by_manager(configured, folder, pki, |it| it, listening(other, "public"));
     let (code, log) = failed(outcome.await);
     assert_eq!(code, Some(1), "{log}");
     let reason = format!("LISTEN_FDS: a socket is bound to {stray}, and no listeners[].bind");
@@ -101,7 +102,7 @@ async fn what_is_no_listening_socket_is_an_error_with_its_name() {
     let pki = worked(Pki::create(&folder));
     let file = fs::File::open("/dev/null").unwrap();
     let address = ports::free().unwrap();
-    let outcome = Echo::start_by_manager(address, folder, pki, |it| it, socket(file, "public"));
+    let outcome = Echo::start_by_manager(address, folder, pki, |it| it, listening(file, "public"));
     let (code, log) = failed(outcome.await);
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("LISTEN_FDS: descriptor 3 (public)"), "{log}");
@@ -184,7 +185,7 @@ async fn a_watchdog_is_told_as_often_as_it_wants() {
 }
 
 /// A descriptor, under this name.
-fn socket(descriptor: impl Into<OwnedFd>, name: &str) -> Handed {
+fn listening(descriptor: impl Into<OwnedFd>, name: &str) -> Handed {
     Handed {
         environment: vec![("LISTEN_FDNAMES", name.to_owned())],
         socket: Some(descriptor.into()),

@@ -36,6 +36,7 @@ use nix::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -68,7 +69,26 @@ async fn no_request_fails_over_upgrades_under_load() {
             }
         })
     });
-    let clients: Vec<_> = clients.collect();
+    // More at once than can be accepted at once: some wait in the sockets at any time.
+    let bursts = {
+        let (stage, requests) = (Arc::clone(&stage), Arc::clone(&requests));
+        tokio::spawn(async move {
+            while requests.load(Ordering::Relaxed) < REQUESTS {
+                let mut burst = JoinSet::new();
+                for _connection in 0..BURST {
+                    let stage = Arc::clone(&stage);
+                    burst.spawn(async move {
+                        worked(say(&mut worked(stage.connect().await)).await);
+                    });
+                }
+                while let Some(said) = burst.join_next().await {
+                    said.unwrap();
+                }
+                requests.fetch_add(BURST, Ordering::Relaxed);
+            }
+        })
+    };
+    let clients: Vec<_> = clients.chain([bursts]).collect();
     let mut fronts: Vec<Front> = Vec::new();
     while requests.load(Ordering::Relaxed) < REQUESTS && !clients.iter().any(|it| it.is_finished())
     {
@@ -319,6 +339,7 @@ const NAMES: &[&str] = &["*.example.com"];
 const CLIENTS: usize = 16;
 const REQUESTS: usize = 50_000;
 const PER_CONNECTION: usize = 25;
+const BURST: usize = 64;
 
 /// Requests between two upgrades.
 const BETWEEN: usize = 2_000;
