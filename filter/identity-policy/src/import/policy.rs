@@ -126,18 +126,42 @@ impl<'a> Builder<'a, '_> {
             (false, false) => Chosen::Everything,
             (true, false) => Chosen::Policies(at_gateway, vec![GATEWAY.into()]),
             (false, true) => Chosen::Policies(at_workload, vec![WORKLOAD.into()]),
-            (true, true)
-                if (gateway.is_empty() && !may_gateway)
-                    || (workload.is_empty() && !may_workload) =>
-            {
-                // What passes one side passes the other by the same policy.
-                Chosen::Policies(root, vec![GATEWAY.into(), WORKLOAD.into()])
-            }
             (true, true) if at_workload.iter().any(|policy| allows_all(policy)) => {
                 Chosen::Policies(at_gateway, vec![GATEWAY.into()])
             }
             (true, true) if at_gateway.iter().any(|policy| allows_all(policy)) => {
                 Chosen::Policies(at_workload, vec![WORKLOAD.into()])
+            }
+            (true, true)
+                if (gateway.is_empty() && !may_gateway)
+                    || (workload.is_empty() && !may_workload) =>
+            {
+                // What passes the side that has nothing of its own passes the other by the same policy, as far as
+                // the other checks the same tokens.
+                let is_alone = gateway.is_empty() && workload.is_empty();
+                let (one, other) = if gateway.is_empty() && !may_gateway {
+                    (GATEWAY, WORKLOAD)
+                } else {
+                    (WORKLOAD, GATEWAY)
+                };
+                let is_for = |provider: &Provider<'_>, levels: &[Level]| {
+                    provider.is_for(self.target, levels, Lean::Wide, resources, self.mesh)
+                };
+                let differs = self
+                    .providers
+                    .iter()
+                    .any(|provider| is_for(provider, &one) && !is_for(provider, &other));
+                if differs && !is_alone {
+                    for policy in &root {
+                        self.losses.add(
+                            policy,
+                            "spec.rules",
+                            "gateway and workloads check tokens of different issuers",
+                            "it lets in callers of issuers that both check",
+                        );
+                    }
+                }
+                Chosen::Policies(root, vec![GATEWAY.into(), WORKLOAD.into()])
             }
             (true, true) => {
                 for policy in [root, gateway, workload].iter().flatten() {

@@ -149,8 +149,8 @@ fn is_path(path: &str, value: &str) -> bool {
         if !value.contains('{') {
             return fits(path, value);
         }
-        let (mut wanted, mut there) = (value.split('/').peekable(), path.split('/').peekable());
-        while let Some(part) = wanted.next() {
+        let mut there = path.split('/').peekable();
+        for part in value.split('/') {
             if part == "{**}" {
                 return there.peek().is_some();
             }
