@@ -39,6 +39,14 @@ pub fn nginx() -> Result<PathBuf, HarnessError> {
     installed(".cache/tools/nginx")
 }
 
+/// Its module for TCP.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn nginx_stream_module() -> Result<PathBuf, HarnessError> {
+    installed(".cache/nginx/usr/lib/nginx/modules/ngx_stream_module.so")
+}
+
 /// The OpenID provider's script, with the packages that it needs beside it.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 //! CPU time of a process, and who runs where.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use e2e::{error::HarnessError, process::Process, run_folder::RunFolder};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::resource::{Resource, getrlimit, setrlimit},
+    time::clock_getcpuclockid,
     unistd::Pid,
 };
 
@@ -41,19 +43,27 @@ pub(crate) fn start_on_first(
     Process::start(name, Path::new("taskset"), &all, folder)
 }
 
-/// User and system time of the process so far, in the kernel's resolution of 10 ms (proc(5), stat 14 and 15).
+/// CPU time of all of the process's threads so far, by the kernel's own clock for it; nothing where it is gone.
 pub(crate) fn time_of(process: &Process) -> Duration {
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap_or_default();
-    // The second field is the name in parentheses and may hold spaces.
-    let fields = stat
-        .rsplit_once(')')
-        .map_or("", |(_, rest)| rest)
-        .split_ascii_whitespace();
-    let ticks: u32 = fields
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u32>().ok())
-        .sum();
-    TICK * ticks
+    i32::try_from(process.id())
+        .ok()
+        .and_then(|id| clock_getcpuclockid(Pid::from_raw(id)).ok())
+        .and_then(|clock| clock.now().ok())
+        .map_or(Duration::ZERO, Duration::from)
+}
+
+/// Lets this process, and what it starts, have so many descriptors open.
+pub(crate) fn allow_descriptors(count: u64) -> Result<(), HarnessError> {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_soft, hard)| {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(hard)
+    });
+    match limit {
+        Ok(hard) if hard >= count => Ok(()),
+        other => Err(HarnessError::Answer {
+            peer: "the limit of open files (ulimit -Hn)".to_owned(),
+            got: format!("{other:?}"),
+            expected: "two descriptors for each idle connection",
+        }),
+    }
 }

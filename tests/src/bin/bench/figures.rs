@@ -10,11 +10,6 @@ impl Series {
         self.0.push(figure);
     }
 
-    /// True before the first round.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// This series minus another, round by round.
     pub(crate) fn above(&self, base: &Self) -> Self {
         Self(

@@ -1,6 +1,6 @@
-//! l4-front beside HAProxy.
+//! l4-front beside HAProxy, nginx stream and Envoy's tcp_proxy.
 
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use e2e::{
@@ -8,15 +8,24 @@ use e2e::{
     pki::{self, Pki},
     run_folder::RunFolder,
 };
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-use crate::{
-    cpu::time_of,
-    figures::{Series, print, progress},
-    load::{Loader, NAME},
-    peer::{Subject, haproxy, l4_front},
-    sink,
+use self::{
+    gateway::Gateway,
+    load::{Loader, NAME, Sessions},
+    report::Figures,
+    subject::{Gateways, Kind, Material},
+    suite::Suite,
 };
+use crate::{cpu, figures::progress};
+
+mod gateway;
+mod load;
+mod measure;
+mod pace;
+mod proof;
+mod report;
+mod subject;
+mod suite;
 
 /// How much is done.
 #[derive(Debug, Args)]
@@ -24,147 +33,130 @@ pub(crate) struct Plan {
     /// How often the subjects take turns.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Connections a round, each with two full handshakes or with the gateway's resumed, as the subject does it.
-    #[arg(long, default_value_t = 1500)]
+    /// Connections a round with full handshakes, and as many with resumed ones; half as many with X25519MLKEM768.
+    #[arg(long, default_value_t = 1000)]
     connections: u32,
-    /// MiB a round in each direction.
+    /// Small requests a round, each as soon as its connection has the answer to the one before, and as many at the rate.
+    #[arg(long, default_value_t = 9000)]
+    requests: u32,
+    /// Small requests a second where latency is measured, whether or not the ones before are answered.
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// MiB a round in each direction, re-encrypted, and as many passed through.
     #[arg(long, default_value_t = 512)]
     mib: u32,
-    /// Connections that are open and idle when memory is read.
-    #[arg(long, default_value_t = 500)]
+    /// Connections that are open and idle when memory is read, once for each subject.
+    #[arg(long, default_value_t = 5000)]
     idle: u32,
+    /// One JSON object instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Writes the figures as bars, too.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
-#[derive(Default)]
-struct Figures {
-    connection: Series,
-    up: Series,
-    down: Series,
-    idle: Series,
-    left_open: Series,
+/// What all subjects meet: the gateways, and the downstreams' trust.
+pub(crate) struct Bench {
+    root: rustls::pki_types::CertificateDer<'static>,
+    classic: Gateway,
+    hybrid: Gateway,
+    passed: Gateway,
+    untrusted: Gateway,
+    misnamed: Gateway,
 }
 
-/// Runs the plan and prints the table.
+/// Runs the plan and prints what it has found.
 pub(crate) async fn run(plan: &Plan) -> Result<(), HarnessError> {
+    cpu::allow_descriptors(u64::from(plan.idle) * 2 + 1000)?;
     let folder = RunFolder::create()?;
     let pki = Pki::create(&folder)?;
-    let io_failed = |what: &str, source: io::Error| HarnessError::Spawn {
-        process: what.to_owned(),
-        source,
+    let bench = Bench::start(&pki, &folder).await?;
+    let material = Material {
+        pki: &pki,
+        folder: &folder,
     };
-    // HAProxy checks the name, l4-front the SPIFFE id: the certificate holds both.
-    let gateway = pki
-        .mesh
-        .issue("bench-gateway", &[pki::GATEWAY, NAME], &folder)?;
-    let sink = sink::start(&pki, &gateway, one_suite())
-        .await
-        .map_err(|source| io_failed("the gateway", source))?;
-    let subjects = [
-        l4_front(sink, &pki, &folder).await?,
-        haproxy(sink, &pki, &folder).await?,
-    ];
-    let mut figures = [Figures::default(), Figures::default()];
+    let mut figures = Figures::default();
+    for kind in Kind::ALL {
+        progress(&format!("{}: checks, idle connections", kind.name()));
+        let subject = kind.start(&bench.gateways(), &material).await?;
+        proof::check(&subject, &bench).await?;
+        measure::idle(plan, &subject, &bench, &mut figures).await?;
+    }
+    // Other processes than those whose memory has grown.
+    let mut subjects = Vec::new();
+    for kind in Kind::ALL {
+        subjects.push(kind.start(&bench.gateways(), &material).await?);
+    }
     for round in 1..=plan.rounds {
-        for (subject, figures) in subjects.iter().zip(&mut figures) {
-            progress(&format!(
-                "round {round} of {}: {}",
-                plan.rounds, subject.name
-            ));
-            let loader = Loader::new(subject.address, pki.edge.root(), one_suite())
-                .map_err(|source| io_failed("the load", source))?;
-            measure(plan, subject, &loader, figures)
-                .await
-                .map_err(|source| io_failed(subject.name, source))?;
+        let first = (round - 1) as usize % subjects.len();
+        let (last, rest) = subjects.split_at(first);
+        for subject in rest.iter().chain(last) {
+            let name = subject.kind.name();
+            progress(&format!("round {round} of {}: {name}", plan.rounds));
+            measure::round(plan, subject, &bench, &mut figures).await?;
         }
     }
-    report(plan, &figures);
-    Ok(())
-}
-
-async fn measure(
-    plan: &Plan,
-    subject: &Subject,
-    loader: &Loader,
-    figures: &mut Figures,
-) -> io::Result<()> {
-    // Warm up: pools, session caches, the kernel's memory.
-    loader.connections(50).await?;
-    let start = time_of(&subject.process);
-    loader.connections(plan.connections as usize).await?;
-    let spent = time_of(&subject.process) - start;
-    figures
-        .connection
-        .push(spent.as_secs_f64() * 1e6 / f64::from(plan.connections));
-
-    let gib = f64::from(plan.mib) / 1024.0;
-    let start = time_of(&subject.process);
-    loader.up(plan.mib.into()).await?;
-    figures
-        .up
-        .push((time_of(&subject.process) - start).as_secs_f64() / gib);
-    let start = time_of(&subject.process);
-    loader.down(plan.mib.into()).await?;
-    figures
-        .down
-        .push((time_of(&subject.process) - start).as_secs_f64() / gib);
-
-    // Later rounds find the memory of the first one still there, free but resident.
-    if figures.idle.is_empty() {
-        let resident = || subject.process.resident_kib().map_or(f64::NAN, f64::from);
-        let before = resident();
-        let open = loader.idle(plan.idle as usize).await?;
-        let grown = resident() - before;
-        figures.idle.push(grown / f64::from(plan.idle));
-        drop(open);
+    if let Some(path) = &plan.plot {
+        figures.plot(path)?;
     }
-    figures.left_open.push(f64::from(loader.left_open()));
+    if plan.json {
+        figures.print_object();
+    } else {
+        figures.print_table(plan.rounds);
+    }
     Ok(())
 }
 
-fn report(plan: &Plan, [ours, theirs]: &[Figures; 2]) {
-    let row = |what: &str, ours: &Series, theirs: &Series| {
-        vec![
-            what.to_owned(),
-            ours.shown(),
-            theirs.shown(),
-            ours.against(theirs).shown(),
-        ]
-    };
-    let head = ["", "l4-front", "haproxy", "ratio"]
-        .map(str::to_owned)
-        .to_vec();
-    print(
-        &format!(
-            "medians of {} rounds (smallest to largest); ratio: l4-front / haproxy",
-            plan.rounds
-        ),
-        &[
-            head,
-            row(
-                "CPU µs per connection",
-                &ours.connection,
-                &theirs.connection,
-            ),
-            row("CPU s per GiB up", &ours.up, &theirs.up),
-            row("CPU s per GiB down", &ours.down, &theirs.down),
-            row(
-                "KiB more resident per idle connection",
-                &ours.idle,
-                &theirs.idle,
-            ),
-            vec![
-                "connections not ended 1 s after both sides had".to_owned(),
-                ours.left_open.shown(),
-                theirs.left_open.shown(),
-            ],
-        ],
-    );
+impl Bench {
+    async fn start(pki: &Pki, folder: &RunFolder) -> Result<Self, HarnessError> {
+        // l4-front knows the gateway by its SPIFFE id, the peers by its name: the certificate holds both.
+        let names = [pki::GATEWAY, NAME];
+        let gateway = pki.mesh.issue("bench-gateway", &names, folder)?;
+        let untrusted = pki.edge.issue("bench-untrusted", &names, folder)?;
+        let other = [pki::STRANGER, "other.example.com"];
+        let misnamed = pki.mesh.issue("bench-misnamed", &other, folder)?;
+        let failed = |source| HarnessError::Spawn {
+            process: "a gateway".to_owned(),
+            source,
+        };
+        let mesh = Some(&pki.mesh);
+        let start = async |identity, clients, suite| {
+            gateway::start(identity, clients, suite)
+                .await
+                .map_err(failed)
+        };
+        Ok(Self {
+            root: pki.edge.root(),
+            classic: start(&gateway, mesh, Suite::Classic).await?,
+            hybrid: start(&gateway, mesh, Suite::Hybrid).await?,
+            passed: start(&pki.public, None, Suite::Classic).await?,
+            untrusted: start(&untrusted, mesh, Suite::Classic).await?,
+            misnamed: start(&misnamed, mesh, Suite::Classic).await?,
+        })
+    }
+
+    const fn gateways(&self) -> Gateways {
+        Gateways {
+            classic: self.classic.address,
+            hybrid: self.hybrid.address,
+            passed: self.passed.address,
+            untrusted: self.untrusted.address,
+            misnamed: self.misnamed.address,
+        }
+    }
+
+    fn loader(
+        &self,
+        place: SocketAddr,
+        suite: Suite,
+        sessions: Sessions,
+    ) -> Result<Loader, HarnessError> {
+        Loader::new(place, self.root.clone(), suite, sessions).map_err(broken(place))
+    }
 }
 
-/// TLS_AES_128_GCM_SHA256 and X25519 on every leg, whatever the subjects would prefer.
-fn one_suite() -> Arc<CryptoProvider> {
-    let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites = vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
-    provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
-    Arc::new(provider)
+/// An error of a connection to a subject.
+fn broken(peer: SocketAddr) -> impl Fn(io::Error) -> HarnessError {
+    move |source| HarnessError::Connection { peer, source }
 }

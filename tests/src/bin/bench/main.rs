@@ -1,4 +1,4 @@
-//! Benchmarks beside peers: `bench front` against HAProxy, `bench filter` against Envoy's own jwt_authn and rbac.
+//! Benchmarks beside peers: `bench front` against HAProxy, nginx and Envoy, `bench filter` against Envoy's own jwt_authn and rbac.
 //!
 //! What is compared is the CPU time of the process under test per unit of work, taken from the kernel's clocks. The
 //! process runs on CPU 0 alone, everything that loads it on the others. All subjects take turns within each round, so
@@ -8,11 +8,8 @@ mod cpu;
 mod figures;
 mod filter;
 mod front;
-mod load;
 mod memory;
-mod peer;
 mod plot;
-mod sink;
 
 use std::process::ExitCode;
 
@@ -28,7 +25,12 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Subject {
-    /// CPU time of l4-front and of HAProxy per connection, per GiB up and per GiB down; memory per idle connection.
+    /// l4-front beside HAProxy, nginx stream and Envoy's tcp_proxy: CPU time per handshake, per small request and per GiB,
+    /// latency at a fixed rate, memory per idle connection.
+    ///
+    /// Each subject has one worker on CPU 0; load and gateways have the other CPUs. Before anything is measured, each must
+    /// prove that it negotiates what is compared on both legs, resumes sessions, returns every byte, and refuses a gateway
+    /// that is untrusted or has another name. Ratios are l4-front's figure to that of the best peer of each row.
     Front(front::Plan),
     /// CPU time that the identity filter adds to a request in Envoy, and what jwt_authn with rbac adds.
     Filter(filter::Plan),

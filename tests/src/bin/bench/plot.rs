@@ -14,7 +14,12 @@ pub(crate) struct Row {
 const WIDTH: u32 = 860;
 const BAR: u32 = 16;
 const GAP: u32 = 14;
-const COLOURS: [RGBColor; 2] = [RGBColor(31, 92, 153), RGBColor(214, 137, 16)];
+const COLOURS: [RGBColor; 4] = [
+    RGBColor(31, 92, 153),
+    RGBColor(214, 137, 16),
+    RGBColor(84, 130, 53),
+    RGBColor(150, 75, 140),
+];
 
 /// Writes a bar for each value of each row, from the top down; `legend` names the values of a row.
 pub(crate) fn bars(
