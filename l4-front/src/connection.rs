@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use crate::access_log::Record;
-use crate::admission::Arrival;
+use crate::admission::{Admitted, Arrival};
 use crate::buffer::Buffer;
+use crate::cluster::endpoint::Lease;
 use crate::cluster::{Cluster, ProxyProtocol};
 use crate::config::Timeouts;
 use crate::drain::Drain;
@@ -150,7 +151,7 @@ fn account(shared: &Shared, record: &Record) {
 }
 
 async fn relay_connection(
-    mut socket: TcpStream,
+    socket: TcpStream,
     arrival: Arrival,
     start: Instant,
     deadlines: Deadlines,
@@ -158,41 +159,120 @@ async fn relay_connection(
     record: &mut Record,
     traffic: &mut Traffic,
 ) -> Termination {
-    let listener = &shared.listener;
-    let Ok(permit) = shared.handshakes.try_acquire() else {
-        return Termination::plain("handshake_limit");
-    };
-    let mut read = Buffer::default();
-    let _admitted = match arrival {
-        Arrival::Direct(admitted) => admitted,
-        Arrival::Proxied => {
-            match proxied::read_header(&mut socket, start, &mut read, shared, record).await {
-                Ok(admitted) => admitted,
-                Err(termination) => return termination,
-            }
-        }
-    };
-    if listener.routes.passes_through() {
-        match pass_through::read_hello(&mut socket, start, &mut read, listener, record).await {
-            Ok(None) => {}
-            Ok(Some(target)) => {
-                drop(permit);
-                return pass_through::serve(
-                    socket, read, target, deadlines, shared, record, traffic,
-                )
-                .await;
-            }
-            Err(termination) => return termination,
-        }
-    }
-    let Some(tls) = &listener.tls else {
-        return Termination::plain("no_route");
-    };
-    let mut downstream = match handshake(socket, start, read, tls, shared, record).await {
-        Ok(leg) => leg,
+    // What it takes to get there needs more room than the relay, which may last for days: the box
+    // is gone by then.
+    let established = Box::pin(establish(socket, arrival, start, shared, record)).await;
+    let Established {
+        legs,
+        _lease,
+        _admitted,
+    } = match established {
+        Ok(established) => established,
         Err(termination) => return termination,
     };
+    let end = match legs {
+        Legs::Terminated {
+            downstream,
+            upstream,
+        } => relay::relay(downstream, upstream, deadlines, traffic).await,
+        Legs::PassedThrough {
+            downstream,
+            upstream,
+            first,
+            of_downstream,
+        } => {
+            traffic.up += of_downstream;
+            relay::pass_through::relay(downstream, upstream, first, deadlines, traffic).await
+        }
+    };
+    end.into()
+}
+
+/// What a relayed connection holds to its end.
+struct Established {
+    legs: Legs,
+    _lease: Lease,
+    _admitted: Admitted,
+}
+
+enum Legs {
+    Terminated {
+        downstream: Box<Leg>,
+        upstream: Box<Leg>,
+    },
+    PassedThrough {
+        downstream: TcpStream,
+        upstream: TcpStream,
+        /// Goes to the upstream before anything else; so many bytes of it are the downstream's.
+        first: Buffer,
+        of_downstream: u64,
+    },
+}
+
+/// From accept to the last handshake.
+async fn establish(
+    mut socket: TcpStream,
+    arrival: Arrival,
+    start: Instant,
+    shared: &Shared,
+    record: &mut Record,
+) -> Result<Established, Termination> {
+    let listener = &shared.listener;
+    let permit = shared.handshakes.try_acquire();
+    let permit = permit.map_err(|_none| Termination::plain("handshake_limit"))?;
+    let mut read = Buffer::default();
+    let admitted = match arrival {
+        Arrival::Direct(admitted) => admitted,
+        Arrival::Proxied => {
+            proxied::read_header(&mut socket, start, &mut read, shared, record).await?
+        }
+    };
+    if listener.routes.passes_through()
+        && let Some(target) =
+            pass_through::read_hello(&mut socket, start, &mut read, listener, record).await?
+    {
+        drop(permit);
+        let (legs, lease) = pass_through::dial(socket, read, target, shared, record).await?;
+        return Ok(Established {
+            legs,
+            _lease: lease,
+            _admitted: admitted,
+        });
+    }
+    let tls = listener.tls.as_ref();
+    let tls = tls.ok_or_else(|| Termination::plain("no_route"))?;
+    let mut downstream = handshake(socket, start, read, tls, shared, record).await?;
     drop(permit);
+    match dial(&downstream, shared, record).await {
+        Ok((upstream, lease)) => Ok(Established {
+            legs: Legs::Terminated {
+                downstream: Box::new(downstream),
+                upstream: Box::new(upstream),
+            },
+            _lease: lease,
+            _admitted: admitted,
+        }),
+        Err(DialError::Refused(termination)) => Err(termination),
+        Err(DialError::NoEndpoint(attempts)) => {
+            // The downstream gets no close_notify: nothing was answered, so nothing ended well.
+            let _ = timeout(listener.timeouts.handshake, downstream.give_up()).await;
+            Err(no_endpoint(attempts))
+        }
+    }
+}
+
+enum DialError {
+    /// Before any endpoint was asked.
+    Refused(Termination),
+    NoEndpoint(Attempts),
+}
+
+/// The leg to an endpoint, for what the downstream's handshake has settled on.
+async fn dial(
+    downstream: &Leg,
+    shared: &Shared,
+    record: &mut Record,
+) -> Result<(Leg, Lease), DialError> {
     let facts = downstream.session.facts();
     let certificate = downstream
         .session
@@ -204,14 +284,12 @@ async fn relay_connection(
 
     let target = downstream.session.hello().and_then(|hello| hello.target);
     let Some(cluster) = target.and_then(|target| shared.clusters.get(target.cluster.0)) else {
-        return Termination::plain("no_route");
+        return Err(DialError::Refused(Termination::plain("no_route")));
     };
     record.cluster = Some(cluster.name.clone());
     let certificate = names.as_ref().zip(thumbprint.as_deref());
-    let header = match header(cluster, record, &facts, certificate) {
-        Ok(header) => header,
-        Err(error) => return Termination::because("header_too_long", &error),
-    };
+    let header = header(cluster, record, &facts, certificate)
+        .map_err(|error| DialError::Refused(Termination::because("header_too_long", &error)))?;
     let server_name = record.sni.clone();
     let wish = Wish {
         downstream: record.downstream,
@@ -223,14 +301,7 @@ async fn relay_connection(
     let dialled = upstream::dial_tls(cluster, &wish, &mut attempts).await;
     record.attempts = attempts.made;
     record.endpoint = attempts.endpoint;
-    let Some((leg, _lease)) = dialled else {
-        // The downstream gets no close_notify: nothing was answered, so nothing ended well.
-        let _ = timeout(listener.timeouts.handshake, downstream.give_up()).await;
-        return no_endpoint(attempts);
-    };
-    relay::relay(downstream, leg, deadlines, traffic)
-        .await
-        .into()
+    dialled.ok_or(DialError::NoEndpoint(attempts))
 }
 
 fn no_endpoint(attempts: Attempts) -> Termination {

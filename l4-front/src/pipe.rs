@@ -10,25 +10,43 @@ use std::os::fd::AsFd;
 
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 
-/// What one pipe may hold. The kernel's default of 64 KiB costs a third more system calls; with
-/// 1 MiB an unprivileged user's allowance (`pipe-user-pages-soft`, 64 MiB) ends at 64 pipes.
-const CAPACITY: i32 = 256 * 1024;
+/// What the first pipes of a worker may hold: what fits is moved by one system call, and wakes the
+/// reader once (`scripts/bench front`, passed through).
+const LARGE: usize = 1024 * 1024;
+
+/// How many are large. An unprivileged user's allowance for all pipes of all workers is 64 MiB
+/// (`pipe-user-pages-soft`).
+const LARGE_PIPES: usize = 8;
+
+/// What the others may hold.
+const SMALL: usize = 256 * 1024;
+
+/// A pipe that holds less than this is no gain over copying. Beyond the allowance the kernel makes
+/// pipes of two pages, and lets none grow.
+const LEAST: usize = 64 * 1024;
 
 /// Pipes that a worker keeps for reuse, two descriptors each.
 const POOLED: usize = 32;
 
-/// Pipes that a worker has at work at once: each may hold [`CAPACITY`] bytes for a slow reader.
+/// Pipes that a worker has at work at once: each may hold [`SMALL`] bytes for a slow reader.
 const AT_WORK: usize = 512;
 
 thread_local! {
-    static POOL: RefCell<Vec<(PipeReader, PipeWriter)>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
     static TAKEN: Cell<usize> = const { Cell::new(0) };
+    static LARGE_ONES: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Ends {
+    reader: PipeReader,
+    writer: PipeWriter,
+    capacity: usize,
 }
 
 /// A pipe that is at work.
 pub(crate) struct Pipe {
     /// `None` only while it is dropped.
-    ends: Option<(PipeReader, PipeWriter)>,
+    ends: Option<Ends>,
     held: usize,
 }
 
@@ -39,10 +57,7 @@ impl Pipe {
             return None;
         }
         let pooled = POOL.with_borrow_mut(Vec::pop);
-        let ends = match pooled {
-            Some(ends) => ends,
-            None => new().ok()?,
-        };
+        let ends = pooled.or_else(Ends::new)?;
         TAKEN.set(TAKEN.get() + 1);
         Some(Self {
             ends: Some(ends),
@@ -60,17 +75,10 @@ impl Pipe {
     /// # Errors
     /// `WouldBlock` if there is nothing to read; every other error of splice(2) unchanged.
     pub(crate) fn fill(&mut self, from: impl AsFd) -> io::Result<usize> {
-        let Some((_, writer)) = &self.ends else {
+        let Some(ends) = &self.ends else {
             return Ok(0);
         };
-        let count = splice(
-            from,
-            None,
-            writer,
-            None,
-            CAPACITY.unsigned_abs() as usize,
-            flags(),
-        )?;
+        let count = splice(from, None, &ends.writer, None, ends.capacity, flags())?;
         self.held += count;
         Ok(count)
     }
@@ -80,10 +88,10 @@ impl Pipe {
     /// # Errors
     /// `WouldBlock` if `to` takes nothing now; every other error of splice(2) unchanged.
     pub(crate) fn drain(&mut self, to: impl AsFd) -> io::Result<usize> {
-        let Some((reader, _)) = &self.ends else {
+        let Some(ends) = &self.ends else {
             return Ok(0);
         };
-        let count = splice(reader, None, to, None, self.held, flags())?;
+        let count = splice(&ends.reader, None, to, None, self.held, flags())?;
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -101,18 +109,56 @@ impl Drop for Pipe {
             let _ = POOL.try_with(|pool| {
                 let mut pool = pool.borrow_mut();
                 if pool.len() < POOLED {
-                    pool.push(ends);
+                    // The large ones are taken first.
+                    let place = if ends.is_large() { pool.len() } else { 0 };
+                    pool.insert(place, ends);
                 }
             });
         }
     }
 }
 
-fn new() -> io::Result<(PipeReader, PipeWriter)> {
-    let ends = io::pipe()?;
-    // A smaller pipe works as well, with more system calls.
-    let _ = fcntl(&ends.1, FcntlArg::F_SETPIPE_SZ(CAPACITY));
-    Ok(ends)
+impl Ends {
+    /// A new pipe; `None` if there is none to be had, or only one that is no gain.
+    fn new() -> Option<Self> {
+        let (reader, writer) = io::pipe().ok()?;
+        let wanted = if LARGE_ONES.get() < LARGE_PIPES {
+            LARGE
+        } else {
+            SMALL
+        };
+        let capacity = [wanted, SMALL].into_iter().find_map(|size| {
+            let size = i32::try_from(size).ok()?;
+            fcntl(&writer, FcntlArg::F_SETPIPE_SZ(size)).ok()
+        });
+        // As it was made, if it cannot be changed.
+        let capacity = capacity.or_else(|| fcntl(&writer, FcntlArg::F_GETPIPE_SZ).ok())?;
+        let capacity = usize::try_from(capacity).ok()?;
+        if capacity < LEAST {
+            return None;
+        }
+        let ends = Self {
+            reader,
+            writer,
+            capacity,
+        };
+        if ends.is_large() {
+            LARGE_ONES.set(LARGE_ONES.get() + 1);
+        }
+        Some(ends)
+    }
+
+    const fn is_large(&self) -> bool {
+        self.capacity >= LARGE
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if self.is_large() {
+            let _ = LARGE_ONES.try_with(|count| count.set(count.get().saturating_sub(1)));
+        }
+    }
 }
 
 fn flags() -> SpliceFFlags {
@@ -170,6 +216,10 @@ pub(crate) mod tests {
         assert_eq!(count(), (0, 0));
     }
 
+    fn is_large(pipe: &Pipe) -> bool {
+        pipe.ends.as_ref().is_some_and(Ends::is_large)
+    }
+
     #[test]
     fn pipes_at_work_are_bounded() {
         let pipes: Vec<_> = (0..AT_WORK).map_while(|_| Pipe::take()).collect();
@@ -177,5 +227,24 @@ pub(crate) mod tests {
         assert!(Pipe::take().is_none());
         drop(pipes);
         assert_eq!(count(), (0, POOLED));
+    }
+
+    #[test]
+    fn the_first_pipes_are_large_and_taken_first_again() {
+        let pipes: Vec<_> = (0..LARGE_PIPES * 2).map_while(|_| Pipe::take()).collect();
+        let large = pipes.iter().filter(|pipe| is_large(pipe)).count();
+        assert_eq!((pipes.len(), large), (LARGE_PIPES * 2, LARGE_PIPES));
+        drop(pipes);
+        let again: Vec<_> = (0..LARGE_PIPES).map_while(|_| Pipe::take()).collect();
+        assert!(again.iter().all(is_large));
+        // A large one that is not reused makes room for another.
+        let (from, mut source) = sockets();
+        source.write_all(b"secret").unwrap();
+        let mut residue = again;
+        residue[0].fill(&from).unwrap();
+        drop(residue);
+        let pipes: Vec<_> = (0..LARGE_PIPES * 2).map_while(|_| Pipe::take()).collect();
+        let large = pipes.iter().filter(|pipe| is_large(pipe)).count();
+        assert_eq!(large, LARGE_PIPES, "one of them is new");
     }
 }

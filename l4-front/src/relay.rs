@@ -63,9 +63,11 @@ pub(crate) struct Traffic {
 
 /// Relays until the end. `traffic` is kept up to date, so that it is true even if the future is
 /// dropped half-way.
+///
+/// The legs are boxed: a future holds its arguments twice, and this one lives long.
 pub(crate) async fn relay(
-    mut downstream: Leg,
-    mut upstream: Leg,
+    mut downstream: Box<Leg>,
+    mut upstream: Box<Leg>,
     deadlines: Deadlines,
     traffic: &mut Traffic,
 ) -> End {
@@ -86,6 +88,7 @@ pub(crate) async fn relay(
     let mut watch = Watch::new(deadlines, timer.as_mut());
     let mut cut = None;
     let end = poll_fn(|cx| {
+        let mut moved = false;
         loop {
             let moved_up = match up.poll(cx, &mut downstream, &mut upstream, &mut traffic.up) {
                 Ok(moved) => moved,
@@ -120,6 +123,9 @@ pub(crate) async fn relay(
             if !moved_up && !moved_down {
                 break;
             }
+            moved = true;
+        }
+        if moved {
             watch.moved();
         }
         watch.poll(cx).map(|what| Some(End::Expired(what)))

@@ -6,12 +6,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::first_bytes::{ReadError, read_until};
-use super::{Termination, header, no_endpoint};
+use super::{Legs, Termination, header, no_endpoint};
 use crate::access_log::Record;
 use crate::buffer::Buffer;
 use crate::client_hello::{self, HelloReader};
+use crate::cluster::endpoint::Lease;
 use crate::config::Listener;
-use crate::relay::{self, Deadlines, Traffic};
 use crate::route::{Mode, Target};
 use crate::shared::Shared;
 use crate::tls::alert;
@@ -59,42 +59,38 @@ pub(super) async fn read_hello(
     }
 }
 
-/// Dials, and relays what was read and all that follows.
-pub(super) async fn serve(
+/// Dials. What was read goes there behind the PROXY header.
+pub(super) async fn dial(
     socket: TcpStream,
     read: Buffer,
     target: Target,
-    deadlines: Deadlines,
     shared: &Shared,
     record: &mut Record,
-    traffic: &mut Traffic,
-) -> Termination {
+) -> Result<(Legs, Lease), Termination> {
     let Some(cluster) = shared.clusters.get(target.cluster.0) else {
-        return Termination::plain("no_route");
+        return Err(Termination::plain("no_route"));
     };
     record.cluster = Some(cluster.name.clone());
     // The front has settled nothing with the client, so there are no facts about TLS.
-    let header = match header(cluster, record, &SessionFacts::default(), None) {
-        Ok(header) => header,
-        Err(error) => return Termination::because("header_too_long", &error),
-    };
+    let header = header(cluster, record, &SessionFacts::default(), None)
+        .map_err(|error| Termination::because("header_too_long", &error))?;
     let mut attempts = Attempts::default();
     let name = record.sni.as_deref();
     let dialled = upstream::dial_tcp(cluster, record.downstream, name, &mut attempts).await;
     record.attempts = attempts.made;
     record.endpoint = attempts.endpoint;
-    let Some((upstream, _lease)) = dialled else {
-        return no_endpoint(attempts);
-    };
+    let (upstream, lease) = dialled.ok_or_else(|| no_endpoint(attempts))?;
     let mut first = Buffer::default();
     if !first.append(&header) || !first.append(read.filled()) {
-        return Termination::plain("header_too_long");
+        return Err(Termination::plain("header_too_long"));
     }
-    traffic.up += read.filled().len() as u64;
-    drop(read);
-    relay::pass_through::relay(socket, upstream, first, deadlines, traffic)
-        .await
-        .into()
+    let legs = Legs::PassedThrough {
+        downstream: socket,
+        upstream,
+        first,
+        of_downstream: read.filled().len() as u64,
+    };
+    Ok((legs, lease))
 }
 
 /// Tells a client why it goes, and lets it read that: closing a socket with unread input would

@@ -6,14 +6,16 @@
 //! (splice(2)), which costs more per connection and less per byte. Where the kernel refuses that,
 //! it copies for good. A direction with nothing to move holds neither buffer nor pipe.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::watch::{Deadlines, Watch};
@@ -67,6 +69,10 @@ pub(crate) async fn relay(
                 break;
             }
             watch.moved();
+            if up.is_spliced() || down.is_spliced() {
+                pause(cx);
+                return Poll::Pending;
+            }
         }
         watch.poll(cx).map(Some)
     })
@@ -162,7 +168,7 @@ impl Direction {
                 let bytes = bytes as u64;
                 self.moved += bytes;
                 *count += bytes;
-                if matches!(self.cargo, Cargo::Pipe(_)) {
+                if self.is_spliced() {
                     *spliced += bytes;
                 }
             }
@@ -250,6 +256,11 @@ impl Direction {
         }
     }
 
+    /// True while a pipe is at work.
+    const fn is_spliced(&self) -> bool {
+        matches!(self.cargo, Cargo::Pipe(_))
+    }
+
     /// A pipe, if this direction is worth one now.
     fn pipe(&self) -> Option<Pipe> {
         let proven = !self.copies
@@ -257,6 +268,12 @@ impl Direction {
             && (self.moved >= SPLICE_AFTER_BYTES || self.start.elapsed() >= SPLICE_AFTER);
         proven.then(Pipe::take).flatten()
     }
+}
+
+/// Has the task woken once the event queue was looked at: the worker's other connections get their
+/// turn, and the more the kernel has collected by then, the fewer system calls move it.
+fn pause(cx: &mut Context<'_>) {
+    let _pending = pin!(yield_now()).poll(cx);
 }
 
 /// These say that splice(2) is not for these sockets or not for this process: a filter of system

@@ -69,6 +69,7 @@ async fn scene_with_idle(idle: Duration) -> Scene {
     let relay = tokio::spawn(async move {
         let mut traffic = Traffic::default();
         let deadlines = Deadlines { idle, ..LONG };
+        let (downstream, upstream) = (Box::new(downstream), Box::new(upstream));
         let end = relay(downstream, upstream, deadlines, &mut traffic).await;
         (end, traffic)
     });
@@ -337,10 +338,10 @@ async fn what_came_with_the_handshake_is_relayed() {
         (client, served.await.unwrap())
     };
     let (upstream, mut gateway) = connected().await;
-    let relay: JoinHandle<End> =
-        tokio::spawn(
-            async move { relay(downstream, upstream, LONG, &mut Traffic::default()).await },
-        );
+    let relay: JoinHandle<End> = tokio::spawn(async move {
+        let (downstream, upstream) = (Box::new(downstream), Box::new(upstream));
+        relay(downstream, upstream, LONG, &mut Traffic::default()).await
+    });
     close(&mut client).await;
     assert_eq!(
         read_to_end(&mut gateway).await,

@@ -40,9 +40,11 @@ pub(crate) enum Opened {
     PeerClosed,
 }
 
+/// Boxed: a session is moved from one step of a connection to the next, and each of these would
+/// otherwise keep room for a copy.
 enum Connection {
-    Downstream(UnbufferedServerConnection),
-    Upstream(UnbufferedClientConnection),
+    Downstream(Box<UnbufferedServerConnection>),
+    Upstream(Box<UnbufferedClientConnection>),
 }
 
 /// One TLS connection, as server (downstream) or as client (upstream).
@@ -87,7 +89,7 @@ impl Session {
         config: Arc<ServerConfig>,
         incoming: Buffer,
     ) -> Result<Self, TlsError> {
-        let connection = UnbufferedServerConnection::new(config)?;
+        let connection = Box::new(UnbufferedServerConnection::new(config)?);
         Ok(Self {
             incoming,
             ..Self::new(Connection::Downstream(connection))
@@ -102,7 +104,7 @@ impl Session {
     ) -> Result<Self, TlsError> {
         let offered = alpn.map(<[u8]>::to_vec).into_iter().collect();
         let connection = UnbufferedClientConnection::new_with_alpn(config, name, offered)?;
-        Ok(Self::new(Connection::Upstream(connection)))
+        Ok(Self::new(Connection::Upstream(Box::new(connection))))
     }
 
     fn new(connection: Connection) -> Self {

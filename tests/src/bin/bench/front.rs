@@ -31,22 +31,22 @@ mod suite;
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
     /// How often the subjects take turns.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Connections a round with full handshakes, and as many with resumed ones; half as many with X25519MLKEM768.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
     connections: u32,
     /// Small requests a round, each as soon as its connection has the answer to the one before, and as many at the rate.
-    #[arg(long, default_value_t = 9000)]
+    #[arg(long, default_value_t = 9000, value_parser = clap::value_parser!(u32).range(1..))]
     requests: u32,
     /// Small requests a second where latency is measured, whether or not the ones before are answered.
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
     /// MiB a round in each direction, re-encrypted, and as many passed through.
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..))]
     mib: u32,
     /// Connections that are open and idle when memory is read, once for each subject.
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
     idle: u32,
     /// One JSON object instead of the table.
     #[arg(long)]
