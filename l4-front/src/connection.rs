@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
+use self::termination::Termination;
 use crate::access_log::Record;
 use crate::admission::{Admitted, Arrival};
 use crate::buffer::Buffer;
@@ -18,7 +19,7 @@ use crate::drain::Drain;
 use crate::leg::{Leg, LegError};
 use crate::metrics::{Ended, OfListener};
 use crate::proxy_protocol::{self, CertificateFacts, Facts, HeaderTooLong, TlsFacts};
-use crate::relay::{self, Deadlines, End, Expired, Side, Traffic};
+use crate::relay::{self, Deadlines, Traffic};
 use crate::shared::Shared;
 use crate::tls::alert;
 use crate::tls::certificate::{Names, thumbprint};
@@ -28,57 +29,7 @@ use crate::upstream::{self, Attempts, Wish};
 mod first_bytes;
 mod pass_through;
 mod proxied;
-
-/// How a connection ended, for the access log and the metrics.
-#[derive(Debug)]
-struct Termination {
-    label: &'static str,
-    error: Option<String>,
-}
-
-impl From<End> for Termination {
-    fn from(end: End) -> Self {
-        match end {
-            End::Closed => Self::plain("closed"),
-            End::Expired(Expired::Idle) => Self::plain("idle_timeout"),
-            End::Expired(Expired::HalfClosed) => Self::plain("half_closed_timeout"),
-            End::Expired(Expired::Aged { .. }) => Self::plain("max_age"),
-            End::Cut { by, error } => {
-                let label = match (by, &error) {
-                    (Side::Downstream, None) => "downstream_truncated",
-                    (Side::Downstream, Some(_)) => "downstream_reset",
-                    (Side::Upstream, None) => "upstream_truncated",
-                    (Side::Upstream, Some(_)) => "upstream_reset",
-                };
-                Self {
-                    label,
-                    error: error.map(|error| error.to_string()),
-                }
-            }
-            End::Broken {
-                by: Side::Downstream,
-                error,
-            } => Self::because("downstream_protocol_error", &error),
-            End::Broken {
-                by: Side::Upstream,
-                error,
-            } => Self::because("upstream_protocol_error", &error),
-        }
-    }
-}
-
-impl Termination {
-    const fn plain(label: &'static str) -> Self {
-        Self { label, error: None }
-    }
-
-    fn because(label: &'static str, error: &dyn std::fmt::Display) -> Self {
-        Self {
-            label,
-            error: Some(error.to_string()),
-        }
-    }
-}
+mod termination;
 
 /// Serves one accepted connection to its end and writes its line in the access log.
 pub(crate) async fn serve(

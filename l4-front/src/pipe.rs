@@ -10,8 +10,7 @@ use std::os::fd::AsFd;
 
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 
-/// What the first pipes of a worker may hold: what fits is moved by one system call, and wakes the
-/// reader once (`scripts/bench front`, passed through).
+/// What the first pipes of a worker may hold: what fits is moved by one system call.
 const LARGE: usize = 1024 * 1024;
 
 /// How many are large. An unprivileged user's allowance for all pipes of all workers is 64 MiB
