@@ -51,7 +51,7 @@ pub(crate) async fn relay(
         for round in 0.. {
             if round == ROUNDS {
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
+                break;
             }
             let spliced = &mut traffic.spliced;
             let moved_up = up.poll(cx, &downstream, &upstream, &mut traffic.up, spliced);
@@ -71,9 +71,10 @@ pub(crate) async fn relay(
             watch.moved();
             if up.is_spliced() || down.is_spliced() {
                 pause(cx);
-                return Poll::Pending;
+                break;
             }
         }
+        // Also for a connection that always has something to move.
         watch.poll(cx).map(Some)
     })
     .await;

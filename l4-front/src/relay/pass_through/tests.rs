@@ -282,3 +282,26 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_never_rests_ends_by_its_age() {
+    let (mut client, downstream) = sockets().await;
+    let (upstream, _server) = sockets().await;
+    client.write_all(&[7; 256 * 1024]).await.unwrap();
+    downstream.readable().await.unwrap();
+    upstream.writable().await.unwrap();
+    let deadlines = Deadlines {
+        age: Some(Instant::now() - MINUTE),
+        ..LONG
+    };
+    let mut traffic = Traffic::default();
+    let none = Buffer::default();
+    let mut relay = pin!(relay(downstream, upstream, none, deadlines, &mut traffic));
+    // There is more to move when it is asked for the first time.
+    let first = poll_fn(|cx| Poll::Ready(relay.as_mut().poll(cx))).await;
+    let ended = matches!(
+        first,
+        Poll::Ready(End::Expired(Expired::Aged { quiet: false }))
+    );
+    assert!(ended, "{first:?}");
+}
