@@ -35,6 +35,7 @@ pub mod random;
 pub mod raw_http;
 pub mod raw_http2;
 pub mod receiver;
+pub mod registry;
 pub mod run_folder;
 pub mod service_manager;
 pub mod stand;

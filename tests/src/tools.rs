@@ -47,6 +47,14 @@ pub fn nginx_stream_module() -> Result<PathBuf, HarnessError> {
     installed(".cache/nginx/usr/lib/nginx/modules/ngx_stream_module.so")
 }
 
+/// The image registry that `scripts/setup` installed.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn registry() -> Result<PathBuf, HarnessError> {
+    installed(".cache/tools/docker-registry")
+}
+
 /// The OpenID provider's script, with the packages that it needs beside it.
 ///
 /// # Errors
