@@ -31,10 +31,11 @@ go_program() {
     oras) module=oras.land/oras/cmd/oras version=v1.3.6 ;;
     *) die "no Go program $1 is pinned in scripts/lib/go.sh" ;;
   esac
+  mkdir -p "$tools/go"
   program=$tools/go/$1-$version
+  ln -sfn "go/$1-$version" "$tools/$1"
   [[ -x $program ]] && return
   find_go || return
-  mkdir -p "$tools/go"
   local built
   built=$(mktemp -d "$tools/go/build.XXXXXX")
   # One compiler at a time: the links of these programs take much memory.

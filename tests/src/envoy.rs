@@ -102,6 +102,21 @@ impl Gateway {
         })
     }
 
+    /// A gateway that somebody else has configured and started, Istio's agent.
+    pub(crate) fn started_by_another(
+        process: Process,
+        address: SocketAddr,
+        admin: SocketAddr,
+        access_log: PathBuf,
+    ) -> Self {
+        Self {
+            process,
+            address,
+            admin,
+            access_log,
+        }
+    }
+
     /// Where the front connects.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -74,6 +74,16 @@ pub enum HarnessError {
         #[source]
         source: hyper::Error,
     },
+    /// The manifests are not as the harness takes them to be.
+    #[error("{what}: {times} times in the manifests, {expected} were expected")]
+    Manifests {
+        /// What was to be replaced.
+        what: &'static str,
+        /// How often it is there.
+        times: usize,
+        /// How often it should be.
+        expected: usize,
+    },
     /// No loopback port can be had.
     #[error("no loopback port can be bound")]
     NoPort {
@@ -138,6 +148,13 @@ pub enum HarnessError {
         /// Why.
         #[source]
         source: Box<tokio_tungstenite::tungstenite::Error>,
+    },
+    /// What kustomize printed cannot be read.
+    #[error("the built manifests are no YAML")]
+    Yaml {
+        /// Why not.
+        #[source]
+        source: serde_yaml_ng::Error,
     },
 }
 

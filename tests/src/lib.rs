@@ -18,6 +18,7 @@ pub mod front;
 pub mod haproxy;
 pub mod http;
 pub mod issuer;
+pub mod istio;
 pub mod key_server;
 pub mod log;
 pub mod mesh;

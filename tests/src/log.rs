@@ -13,7 +13,7 @@ pub fn json_lines(file: &Path) -> Vec<Value> {
 }
 
 /// Every audit record: a JSON object that the filter logged through Envoy, which puts its own
-/// prefix before it.
+/// prefix before it; Istio's Envoy also writes behind it.
 #[must_use]
 pub fn audit_records(gateway_log: &Path) -> Vec<Value> {
     objects(&text_of(gateway_log), |line| {
@@ -35,7 +35,10 @@ pub fn reasons(gateway_log: &Path) -> HashMap<String, String> {
 fn objects(text: &str, object_in: impl Fn(&str) -> &str) -> Vec<Value> {
     text.split_inclusive('\n')
         .filter(|line| line.ends_with('\n'))
-        .filter_map(|line| serde_json::from_str(object_in(line.trim_end())).ok())
+        .filter_map(|line| {
+            let start = serde_json::Deserializer::from_str(object_in(line.trim_end()));
+            start.into_iter().next()?.ok()
+        })
         .collect()
 }
 
@@ -54,7 +57,7 @@ mod tests {
 
     #[test]
     fn only_whole_lines_count_and_prefixes_are_cut() {
-        let log = "[warning] wasm log: {\"type\":\"audit\",\"n\":1}\nnoise\n{\"type\":\"audit\"";
+        let log = "[warning] wasm log: {\"type\":\"audit\",\"n\":1}\tthread=12\nnoise\n{\"type\":\"audit\"";
         let cut = |line: &str| line.find(AUDIT_START).map_or(0, |at| at);
         let got = objects(log, |line| &line[cut(line)..]);
         assert_eq!(got, [serde_json::json!({ "type": "audit", "n": 1 })]);

@@ -16,6 +16,7 @@ use crate::{
     front::Front,
     http::{Ask, Exchange},
     issuer::{ALICE, Issuer},
+    istio::{self, Istio},
     pki::Pki,
     plugin, ports,
     run_folder::RunFolder,
@@ -31,7 +32,9 @@ pub struct Setup {
     pub issuer: IssuerAtStart,
     /// Edits the filter's configuration.
     pub plugin: fn(&mut Value),
-    /// Worker threads of each gateway.
+    /// Who configures the gateways.
+    pub gateways: Configured,
+    /// Worker threads of each gateway that the harness configures.
     pub workers: usize,
     /// Is told what is being started.
     pub progress: fn(&str),
@@ -46,12 +49,22 @@ pub enum IssuerAtStart {
     Down,
 }
 
+/// Who configures the gateways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Configured {
+    /// The harness, as istiod would.
+    ByHand,
+    /// The real Istio, from `istio-manifests/`.
+    ByIstio,
+}
+
 impl Default for Setup {
     fn default() -> Self {
         Self {
             port: None,
             issuer: IssuerAtStart::Up,
             plugin: |_configuration| (),
+            gateways: Configured::ByHand,
             workers: 1,
             progress: |_line| (),
         }
@@ -65,6 +78,8 @@ pub struct Mesh {
     pub front: Front,
     /// The inner gates, replicas of one another.
     pub gateways: Vec<Gateway>,
+    /// Who configured them, where it was not the harness.
+    pub istio: Option<Istio>,
     /// The OpenID provider.
     pub issuer: Issuer,
     /// The workload of the namespace `payments`.
@@ -107,17 +122,26 @@ impl Mesh {
             payments: payments.address(),
             orders: orders.address(),
         };
-        let (first, second) = tokio::try_join!(
-            Gateway::start("gateway-1", &around, &folder),
-            Gateway::start("gateway-2", &around, &folder),
-        )?;
-        let gateways = vec![first, second];
+        let (gateways, istio) = match setup.gateways {
+            Configured::ByHand => {
+                let (first, second) = tokio::try_join!(
+                    Gateway::start("gateway-1", &around, &folder),
+                    Gateway::start("gateway-2", &around, &folder),
+                )?;
+                (vec![first, second], None)
+            }
+            Configured::ByIstio => {
+                let (gateways, istio) = istio::start(2, &around, &folder).await?;
+                (gateways, Some(istio))
+            }
+        };
         (setup.progress)("the front (l4-front)");
         let addresses: Vec<SocketAddr> = gateways.iter().map(Gateway::address).collect();
         let front = Front::start(address, &addresses, &pki, &folder).await?;
         let mesh = Self {
             front,
             gateways,
+            istio,
             issuer,
             payments,
             orders,

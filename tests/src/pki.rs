@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use crate::{error::HarnessError, run_folder::RunFolder};
 
 /// The front's own SPIFFE id; the gateway accepts no other.
-pub const FRONT: &str = "spiffe://cluster.local/ns/edge/sa/front";
+pub const FRONT: &str = "spiffe://cluster.local/ns/edge/sa/l4-front";
 /// The gateway's SPIFFE id; the front accepts no other.
 pub const GATEWAY: &str = "spiffe://cluster.local/ns/istio-ingress/sa/gateway";
 /// A member of the mesh that is neither.
@@ -250,7 +250,11 @@ impl Pki {
             front: mesh.issue("front", &[FRONT], folder)?,
             gateway: mesh.issue("gateway", &[GATEWAY], folder)?,
             stranger: mesh.issue("stranger", &[STRANGER], folder)?,
-            issuer: provider.issue("issuer", &["localhost", "127.0.0.1"], folder)?,
+            issuer: provider.issue(
+                "issuer",
+                &["localhost", "127.0.0.1", "issuer.example.com"],
+                folder,
+            )?,
             partner: partners.issue("partner", &[PARTNER], folder)?,
             rival: partners.issue("rival", &[RIVAL], folder)?,
             edge,

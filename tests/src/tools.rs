@@ -55,6 +55,38 @@ pub fn registry() -> Result<PathBuf, HarnessError> {
     installed(".cache/tools/docker-registry")
 }
 
+/// The kustomize that `scripts/test istio` built.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`].
+pub fn kustomize() -> Result<PathBuf, HarnessError> {
+    built(".cache/tools/kustomize", "./scripts/test istio")
+}
+
+/// Istio's control plane, fed from files.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`].
+pub fn istiod() -> Result<PathBuf, HarnessError> {
+    built(".cache/istio/istiod", "./scripts/test istio")
+}
+
+/// Istio's agent of a gateway.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`].
+pub fn pilot_agent() -> Result<PathBuf, HarnessError> {
+    built(".cache/istio/pilot-agent", "./scripts/test istio")
+}
+
+/// What that agent makes Envoy's bootstrap of; it is part of Istio's images.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`].
+pub fn envoy_bootstrap() -> Result<PathBuf, HarnessError> {
+    built(".cache/istio/envoy_bootstrap.json", "./scripts/test istio")
+}
+
 /// The OpenID provider's script, with the packages that it needs beside it.
 ///
 /// # Errors

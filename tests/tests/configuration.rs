@@ -85,6 +85,27 @@ fn a_bad_configuration_binds_no_port() {
     }
 }
 
+/// It is there to be copied.
+#[test]
+fn the_front_of_the_example_manifests_is_accepted() {
+    let folder = with_certificates();
+    let example = tools::in_repository("istio-manifests/overlays/example/ops/front.yaml");
+    let mut text = fs::read_to_string(example).unwrap();
+    for (mounted, here) in [
+        ("/etc/front/tls/tls.crt", "public.crt"),
+        ("/etc/front/tls/tls.key", "public.key"),
+        ("/etc/front/mesh/ca.crt", "mesh-ca.crt"),
+        ("/etc/front/mesh/tls.crt", "front.crt"),
+        ("/etc/front/mesh/tls.key", "front.key"),
+    ] {
+        assert!(text.contains(mounted), "{mounted}");
+        text = text.replace(mounted, here);
+    }
+    let file = folder.write("front.yaml", &text).unwrap();
+    let output = front("check", &file, &folder);
+    assert_eq!(said(&output), (Some(0), String::new(), String::new()));
+}
+
 /// The files that the fixtures name are all here.
 fn with_certificates() -> RunFolder {
     let folder = RunFolder::create().unwrap();

@@ -16,7 +16,8 @@ fn indented(text: &str, by: &str) -> String {
 #[test]
 fn what_the_repository_shows_is_right() {
     let folder = Folder::new();
-    let manifests = root().join("istio-manifests/overlays/example/platform/site/policy/identity-filter.yaml");
+    let manifests =
+        root().join("istio-manifests/overlays/example/platform/site/policy/identity-filter.yaml");
     folder
         .run(&["check".as_ref(), manifests.as_os_str()])
         .assert(0, "");
