@@ -164,7 +164,7 @@ impl Gateway {
 
     /// Ends the gateway as a crash would.
     pub fn kill(&mut self) {
-        self.process.kill();
+        self.process.kill_with_children();
     }
 }
 

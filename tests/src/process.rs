@@ -233,6 +233,24 @@ impl Process {
         })
     }
 
+    /// Ends the process and all that it started in a process namespace of its own, at once: none of
+    /// them is left when this returns, because the namespace's first process is the last to go.
+    pub fn kill_with_children(&mut self) {
+        let place = format!("/proc/{0}/task/{0}/children", self.id());
+        let children = fs::read_to_string(place).unwrap_or_default();
+        let children: Vec<i32> = children
+            .split_ascii_whitespace()
+            .filter_map(|id| id.parse().ok())
+            .collect();
+        if children.is_empty() {
+            return self.kill();
+        }
+        for child in children {
+            let _gone_already = signal::kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        let _reaped = self.child.wait();
+    }
+
     /// Ends the process at once, as a crash would.
     pub fn kill(&mut self) {
         let _gone_already = self.child.kill();
