@@ -24,6 +24,7 @@ pub mod log;
 pub mod mesh;
 pub mod name_server;
 pub mod nginx;
+pub mod page;
 pub mod pattern;
 pub mod pki;
 pub mod plain_gateway;

@@ -1,8 +1,8 @@
 //! The rules as docs/differential.md has them: in tables, by who lets the request in.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
-use e2e::tools;
+use e2e::page::{self, Page};
 
 use crate::{
     mutation::PLACES,
@@ -10,29 +10,22 @@ use crate::{
 };
 
 fn table(side: Side) -> String {
-    let rows = rules::ALL
-        .iter()
-        .filter(|rule| rule.allows == side)
-        .map(|rule| format!("| {} | {} |\n", rule.name, rule.why));
-    let rows: String = rows.collect();
-    format!("| difference | why |\n| --- | --- |\n{rows}")
+    let these = rules::ALL.iter().filter(|rule| rule.allows == side);
+    page::differences(these.map(|rule| (rule.name, rule.why)))
 }
 
 #[test]
 fn the_page_has_every_rule_and_no_other() {
-    let page = fs::read_to_string(tools::in_repository("docs/differential.md")).unwrap();
+    let page = Page::read("differential.md").unwrap();
     for (side, heading) in [
         (Side::Filter, "## Let in by the filter alone"),
         (Side::Native, "## Let in by jwt_authn alone"),
         (Side::Both, "## Let in by both, as another caller"),
     ] {
-        let section = page.split(heading).nth(1).unwrap_or_default();
-        let section = section.split("\n## ").next().unwrap_or_default();
-        let rows = section.lines().filter(|line| line.starts_with('|'));
-        let rows: String = rows.map(|line| format!("{line}\n")).collect();
         let table = table(side);
         assert_eq!(
-            rows, table,
+            page.rows_under(heading),
+            table,
             "under {heading:?} stands another table than\n{table}"
         );
     }
