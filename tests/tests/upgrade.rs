@@ -7,6 +7,7 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     process::ExitStatus,
     sync::{
@@ -119,6 +120,28 @@ async fn no_request_fails_over_upgrades_under_load() {
     }
     let accepted = "l4_front_downstream_connections_accepted_total{listener=\"public\"}";
     assert!(serving.metric(accepted).await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn every_socket_goes_on_listening_whatever_the_workers_are() {
+    let mut stage = worked(Echo::start(with_upgrade).await);
+    let port = stage.front.address().port();
+    let first = listening(port);
+    assert_eq!(first.len(), 2, "one for each worker");
+    let plain = stage.config().unwrap();
+    let mut serving: Option<Front> = None;
+    for (name, workers) in [("more", "workers: 3"), ("fewer", "workers: 1")] {
+        let text = plain.replace("workers: 2", workers);
+        let old = serving.as_mut().unwrap_or(&mut stage.front);
+        let new = worked(old.take_over(name, &text, &stage.folder).await);
+        assert!(ended(old).await.success());
+        assert_eq!(listening(port), first, "after {workers}");
+        serving = Some(new);
+        // The kernel spreads connections over all of them: with one that nobody looks at, some would wait.
+        for _connection in 0..BURST {
+            worked(say(&mut worked(stage.connect().await)).await);
+        }
+    }
 }
 
 #[tokio::test]
@@ -324,6 +347,22 @@ fn listener(bind: SocketAddr) -> String {
         "- name: other\n  bind: \"{bind}\"\n  tls: {{ certificates: [{{ certificate: public.crt, \
          private_key: public.key }}] }}\n  routes: [{{ cluster: gateway }}]\n"
     )
+}
+
+/// The sockets that listen on a port of this machine, by their inodes: what closes and binds anew has others.
+fn listening(port: u16) -> BTreeSet<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let end = format!(":{port:04X}");
+    let rows = table
+        .lines()
+        .skip(1)
+        .map(|row| row.split_ascii_whitespace());
+    rows.filter_map(|row| {
+        let cells: Vec<&str> = row.collect();
+        let is_it = cells.get(1)?.ends_with(&end) && *cells.get(3)? == "0A";
+        is_it.then(|| cells.get(9).map(|inode| (*inode).to_owned()))?
+    })
+    .collect()
 }
 
 async fn ended(front: &mut Front) -> ExitStatus {
