@@ -25,7 +25,8 @@ fn documents(text: &str) -> Vec<Value> {
 fn what_the_repository_shows_fits() {
     let bare = jsonschema::draft202012::new(&schema(&[])).unwrap();
     let manifest = jsonschema::draft202012::new(&schema(&["--for", "manifest"])).unwrap();
-    let base = root().join("istio-manifests/base/identity-filter.yaml");
+    let base =
+        root().join("istio-manifests/overlays/example/platform/site/policy/identity-filter.yaml");
     let mut texts = vec![(
         base.display().to_string(),
         fs::read_to_string(base).unwrap(),
