@@ -289,19 +289,25 @@ async fn handshake(
         Ok(Err(error)) => error,
     };
     let termination = if hello.is_some_and(|hello| hello.target.is_none()) {
-        // Nothing was sent yet but rustls' alert, which is a less precise one.
-        leg.outgoing.clear();
-        let _ = leg.outgoing.append(&alert::UNRECOGNIZED_NAME);
+        say_instead(&mut leg, &alert::UNRECOGNIZED_NAME);
         Termination::plain("no_route")
     } else if matches!(error, LegError::Closed) && hello.is_none() {
         Termination::plain("closed_before_hello")
     } else if let Some(reason) = hello.and_then(|hello| hello.no_certificate.as_ref()) {
-        Termination::because("handshake_failed", reason)
+        let termination = Termination::because("handshake_failed", reason);
+        say_instead(&mut leg, &alert::HANDSHAKE_FAILURE);
+        termination
     } else {
         Termination::because("handshake_failed", &error)
     };
     let _ = timeout(listener.timeouts.handshake, leg.give_up()).await;
     Err(termination)
+}
+
+/// Nothing was sent yet but rustls' alert, which is a less precise one.
+fn say_instead(leg: &mut Leg, alert: &[u8]) {
+    leg.outgoing.clear();
+    let _ = leg.outgoing.append(alert);
 }
 
 /// What the relay is held to. The connection's id is random at its end, which spreads the ages.

@@ -47,6 +47,14 @@ pub fn nginx_stream_module() -> Result<PathBuf, HarnessError> {
     installed(".cache/nginx/usr/lib/nginx/modules/ngx_stream_module.so")
 }
 
+/// The scanner for TLS that `scripts/setup` installed.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn sslyze() -> Result<PathBuf, HarnessError> {
+    installed(".cache/tools/sslyze")
+}
+
 /// The image registry that `scripts/setup` installed.
 ///
 /// # Errors

@@ -53,13 +53,32 @@ async fn a_client_that_can_verify_nothing_is_told_from_other_failures() {
     let (folder, pki) = prepared();
     let stage = Stage::set(folder, &pki, |config| config).await;
     let said = stage.s_client(&["-sigalgs", "rsa_pss_rsae_sha256"]).await;
-    assert!(said.contains("alert"), "{said}");
+    assert!(said.contains("alert handshake failure"), "{said}");
     let line = stage.ended().await;
     let error = line["error"].as_str().unwrap();
     assert!(
         error.contains("[RSA_PSS_SHA256]") && error.contains("[ECDSA]"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_client_without_a_cipher_in_common_hears_and_leaves_that_reason() {
+    for arguments in [
+        &["-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256"][..],
+        &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-CCM"],
+    ] {
+        let (folder, pki) = prepared();
+        let stage = Stage::set(folder, &pki, |config| config).await;
+        let said = stage.s_client(arguments).await;
+        assert!(
+            said.contains("alert handshake failure"),
+            "{arguments:?}: {said}"
+        );
+        let line = stage.ended().await;
+        let error = line["error"].as_str().unwrap();
+        assert!(error.contains("NoCipherSuitesInCommon"), "{error}");
+    }
 }
 
 #[tokio::test]

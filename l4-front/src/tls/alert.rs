@@ -4,6 +4,9 @@
 /// No route is for the name that it asks for (RFC 6066 section 3).
 pub(crate) const UNRECOGNIZED_NAME: [u8; 7] = fatal(112);
 
+/// No certificate has a key that it can verify (RFC 8446 section 4.4.2.2).
+pub(crate) const HANDSHAKE_FAILURE: [u8; 7] = fatal(40);
+
 /// What it sent is no ClientHello.
 pub(crate) const DECODE_ERROR: [u8; 7] = fatal(50);
 

@@ -76,9 +76,13 @@ struct Resolver {
 impl Resolver {
     /// Among those whose key the client can verify: one for exactly its name, one whose wildcard
     /// covers it, or the first.
+    ///
+    /// rustls leaves out the schemes that go with no cipher suite of both sides. Where that are all,
+    /// the certificate is not what is missing, and rustls says what is.
     fn pick(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Certificate> {
-        let usable =
-            |certificate: &&Certificate| certificate.key.key.choose_scheme(schemes).is_some();
+        let usable = |certificate: &&Certificate| {
+            schemes.is_empty() || certificate.key.key.choose_scheme(schemes).is_some()
+        };
         let candidates = || self.certificates.iter().filter(usable);
         let named = name.and_then(|name| {
             let exact = candidates().find(|certificate| certificate.names.are_exactly(name));

@@ -79,6 +79,13 @@ fn of_two_kinds_of_keys_for_a_name_the_client_gets_what_it_can_verify() {
     assert_eq!(kind(&[SignatureScheme::RSA_PSS_SHA256]), None);
 }
 
+/// So that rustls gets as far as the suites, and refuses for want of one.
+#[test]
+fn a_client_without_a_cipher_suite_in_common_is_not_refused_for_its_signatures() {
+    let resolver = resolver(&[("pay.example.com", &PKCS_ECDSA_P256_SHA256)]);
+    assert!(resolver.pick(Some("pay.example.com"), &[]).is_some());
+}
+
 #[test]
 fn what_is_missing_is_named() {
     let error = NoCertificate {
