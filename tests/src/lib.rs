@@ -20,6 +20,7 @@ pub mod http;
 pub mod issuer;
 pub mod istio;
 pub mod key_server;
+pub mod load;
 pub mod log;
 pub mod mesh;
 pub mod name_server;
