@@ -10,6 +10,7 @@ use std::{
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::{
     dialer::Dialer,
@@ -117,6 +118,16 @@ impl Gateway {
         }
     }
 
+    /// Waits until it takes connections.
+    ///
+    /// # Errors
+    /// [`HarnessError::Ended`] or [`HarnessError::Deadline`], with the end of its log.
+    pub async fn takes_connections(&mut self, within: Duration) -> Result<(), HarnessError> {
+        let address = self.address;
+        let taken = async || TcpStream::connect(address).await.is_ok();
+        self.process.ready_when(within, taken).await
+    }
+
     /// Where the front connects.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -160,6 +171,12 @@ impl Gateway {
     #[must_use]
     pub fn audit(&self) -> Vec<Value> {
         log::audit_records(self.process.log())
+    }
+
+    /// Everything that it, and who started it, has printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        log::text_of(self.process.log())
     }
 
     /// Ends the gateway as a crash would.

@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod control_plane;
+pub mod ground;
 pub mod manifests;
 
 use std::{path::PathBuf, process::Command};

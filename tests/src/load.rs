@@ -1,10 +1,11 @@
-//! Requests of one kind, one after the other on a few connections, while something else happens. What
-//! became of each is counted by its status, so that a test can say what may have come and what not.
+//! Requests of one kind, one after the other on a few connections, while something else happens.
+//! What became of each is counted by its status, so that a test can say what may have come and what
+//! not.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -46,8 +47,8 @@ impl Load {
         }
     }
 
-    /// Waits until so many more requests have ended with this status, or a connection has broken off:
-    /// that stands in the tally then.
+    /// Waits until so many more requests have ended with this status, or a connection has broken
+    /// off: that stands in the tally then.
     ///
     /// # Errors
     /// [`HarnessError::Deadline`] with what came instead.
@@ -98,7 +99,7 @@ async fn run(
     }
 }
 
-fn locked(seen: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
+fn locked(seen: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

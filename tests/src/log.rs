@@ -42,7 +42,9 @@ fn objects(text: &str, object_in: impl Fn(&str) -> &str) -> Vec<Value> {
         .collect()
 }
 
-fn text_of(file: &Path) -> String {
+/// All of it, as far as it is written.
+#[must_use]
+pub fn text_of(file: &Path) -> String {
     fs::read(file)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .unwrap_or_default()

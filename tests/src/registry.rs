@@ -17,7 +17,7 @@ use crate::{
 /// A running registry without TLS and without credentials.
 #[derive(Debug)]
 pub struct Registry {
-    _process: Process,
+    process: Process,
     address: SocketAddr,
 }
 
@@ -27,7 +27,24 @@ impl Registry {
     /// # Errors
     /// [`HarnessError::ToolMissing`], [`HarnessError::Ended`] or [`HarnessError::Deadline`].
     pub async fn start(folder: &RunFolder) -> Result<Self, HarnessError> {
-        let address = ports::free()?;
+        Self::start_at(ports::free()?, folder).await
+    }
+
+    /// Ends it as a crash would; what it has stored stays.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it where it was, with what it had.
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub async fn start_again(&mut self, folder: &RunFolder) -> Result<(), HarnessError> {
+        *self = Self::start_at(self.address, folder).await?;
+        Ok(())
+    }
+
+    async fn start_at(address: SocketAddr, folder: &RunFolder) -> Result<Self, HarnessError> {
         let config = format!(
             "version: 0.1\n\
              log: {{ level: warn, accesslog: {{ disabled: true }} }}\n\
@@ -47,10 +64,7 @@ impl Registry {
                     .is_ok_and(|reply| reply.status == StatusCode::OK)
             })
             .await?;
-        Ok(Self {
-            _process: process,
-            address,
-        })
+        Ok(Self { process, address })
     }
 
     /// Where it listens.

@@ -71,6 +71,14 @@ pub fn kustomize() -> Result<PathBuf, HarnessError> {
     built(".cache/tools/kustomize", "./scripts/test istio")
 }
 
+/// The ORAS that `scripts/test istio` built.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`].
+pub fn oras() -> Result<PathBuf, HarnessError> {
+    built(".cache/tools/oras", "./scripts/test istio")
+}
+
 /// Istio's control plane, fed from files.
 ///
 /// # Errors

@@ -3,9 +3,6 @@
 
 use std::{fs, net::SocketAddr, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
-use serde_json::json;
-use tokio::net::TcpStream;
-
 use super::{
     control_plane::{ControlPlane, page},
     folder_of,
@@ -19,6 +16,8 @@ use crate::{
     run_folder::RunFolder,
     tools,
 };
+use hyper::StatusCode;
+use serde_json::json;
 
 /// What an agent says of itself.
 #[derive(Debug)]
@@ -34,6 +33,14 @@ impl Agent {
     pub async fn metrics(&self) -> Result<String, HarnessError> {
         Ok(page(self.status, "/metrics").await?.1)
     }
+
+    /// What it answers a kubelet that asks whether the pod may get traffic.
+    ///
+    /// # Errors
+    /// [`HarnessError::Connection`] or [`HarnessError::Http`].
+    pub async fn readiness(&self) -> Result<StatusCode, HarnessError> {
+        Ok(page(self.status, "/healthz/ready").await?.0)
+    }
 }
 
 /// Starts a gateway on this address and waits until it takes connections. Envoy opens a listener
@@ -42,6 +49,22 @@ impl Agent {
 /// # Errors
 /// [`HarnessError::NotBuilt`], [`HarnessError::Ended`] or [`HarnessError::Deadline`].
 pub async fn start(
+    name: &str,
+    address: SocketAddr,
+    control: &ControlPlane,
+    pki: &Pki,
+    folder: &RunFolder,
+) -> Result<(Gateway, Agent), HarnessError> {
+    let (mut gateway, agent) = launch(name, address, control, pki, folder)?;
+    gateway.takes_connections(START_LIMIT).await?;
+    Ok((gateway, agent))
+}
+
+/// The same without the wait.
+///
+/// # Errors
+/// [`HarnessError::NotBuilt`] or [`HarnessError::Spawn`].
+pub fn launch(
     name: &str,
     address: SocketAddr,
     control: &ControlPlane,
@@ -64,6 +87,8 @@ pub async fn start(
         "proxyAdminPort": admin.port(),
         "statusPort": status.port(),
         "concurrency": 1,
+        // Istio leaves out what listeners count, unless it is asked for.
+        "proxyStatsMatcher": { "inclusionRegexps": [".*proxy_proto.*", ".*ssl.fail_.*"] },
     });
     let environment = [
         format!("POD_NAME={name}"),
@@ -80,12 +105,7 @@ pub async fn start(
     arguments.push(agent);
     arguments.extend(ARGUMENTS.map(str::to_owned));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut process = Process::start(name, Path::new("/usr/bin/unshare"), &arguments, folder)?;
-    process
-        .ready_when(START_LIMIT, async || {
-            TcpStream::connect(address).await.is_ok()
-        })
-        .await?;
+    let process = Process::start(name, Path::new("/usr/bin/unshare"), &arguments, folder)?;
     let access_log = process.log().to_path_buf();
     let gateway = Gateway::started_by_another(process, address, admin, access_log);
     Ok((gateway, Agent { status }))
@@ -142,4 +162,4 @@ const ARGUMENTS: [&str; 5] = [
 ];
 
 /// The pull, and V8, which compiles the filter in the canary and in the worker.
-const START_LIMIT: Duration = Duration::from_secs(90);
+pub const START_LIMIT: Duration = Duration::from_secs(90);

@@ -1,6 +1,6 @@
 //! istiod, the real one, fed from a folder (`tests/istio/istiod`).
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use hyper::StatusCode;
 
@@ -17,8 +17,15 @@ use crate::{
 /// A running istiod.
 #[derive(Debug)]
 pub struct ControlPlane {
-    _process: Process,
+    name: String,
+    process: Process,
+    ports: Ports,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
     discovery: SocketAddr,
+    http: SocketAddr,
     monitoring: SocketAddr,
 }
 
@@ -33,47 +40,47 @@ impl ControlPlane {
         served: &Served,
         folder: &RunFolder,
     ) -> Result<Self, HarnessError> {
-        let (discovery, http, monitoring) = (ports::free()?, ports::free()?, ports::free()?);
-        let home = folder_of(name, folder)?;
+        let ports = Ports {
+            discovery: ports::free()?,
+            http: ports::free()?,
+            monitoring: ports::free()?,
+        };
         folder_of(&format!("{name}/manifests"), folder)?;
-        folder.write(&format!("{name}/manifests/all.yaml"), &served.manifests)?;
-        let mesh = served.mesh(discovery);
-        folder.write(&format!("{name}/mesh.yaml"), &mesh)?;
-        let program = tools::istiod()?;
-        let mut arguments: Vec<String> = ["-c", "cd \"$1\" && shift && exec env \"$@\"", "sh"]
-            .map(str::to_owned)
-            .to_vec();
-        arguments.push(home.display().to_string());
-        arguments.extend(ENVIRONMENT.map(str::to_owned));
-        arguments.push(program.display().to_string());
-        for (flag, value) in [
-            ("discovery", discovery),
-            ("http", http),
-            ("monitoring", monitoring),
-        ] {
-            arguments.push(format!("-{flag}={value}"));
-        }
-        arguments.extend(["-manifests=manifests", "-mesh=mesh.yaml"].map(str::to_owned));
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut process = Process::start(name, Path::new("/bin/sh"), &arguments, folder)?;
-        process
-            .ready_when(START_LIMIT, async || {
-                page(http, "/ready")
-                    .await
-                    .is_ok_and(|(status, _text)| status == StatusCode::OK)
-            })
-            .await?;
+        put(name, served, folder)?;
+        folder.write(&format!("{name}/mesh.yaml"), &served.mesh(ports.discovery))?;
         Ok(Self {
-            _process: process,
-            discovery,
-            monitoring,
+            name: name.to_owned(),
+            process: launch(name, ports, folder).await?,
+            ports,
         })
+    }
+
+    /// Serves these manifests from now on: istiod watches its folder.
+    ///
+    /// # Errors
+    /// [`HarnessError::File`].
+    pub fn serve(&self, served: &Served, folder: &RunFolder) -> Result<(), HarnessError> {
+        put(&self.name, served, folder)
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it where it was.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub async fn start_again(&mut self, folder: &RunFolder) -> Result<(), HarnessError> {
+        self.process = launch(&self.name, self.ports, folder).await?;
+        Ok(())
     }
 
     /// Where gateways ask for their configuration.
     #[must_use]
     pub fn discovery(&self) -> SocketAddr {
-        self.discovery
+        self.ports.discovery
     }
 
     /// Its metrics as text.
@@ -81,8 +88,48 @@ impl ControlPlane {
     /// # Errors
     /// [`HarnessError::Connection`] or [`HarnessError::Http`].
     pub async fn metrics(&self) -> Result<String, HarnessError> {
-        Ok(page(self.monitoring, "/metrics").await?.1)
+        Ok(page(self.ports.monitoring, "/metrics").await?.1)
     }
+}
+
+/// In one step: istiod never reads a half of them.
+fn put(name: &str, served: &Served, folder: &RunFolder) -> Result<(), HarnessError> {
+    let written = folder.write(&format!("{name}/next.yaml"), &served.manifests)?;
+    let path = folder.file(&format!("{name}/manifests/all.yaml"));
+    fs::rename(written, &path).map_err(|source| HarnessError::File {
+        verb: "replace",
+        path,
+        source,
+    })
+}
+
+async fn launch(name: &str, ports: Ports, folder: &RunFolder) -> Result<Process, HarnessError> {
+    let home = folder_of(name, folder)?;
+    let program = tools::istiod()?;
+    let mut arguments: Vec<String> = ["-c", "cd \"$1\" && shift && exec env \"$@\"", "sh"]
+        .map(str::to_owned)
+        .to_vec();
+    arguments.push(home.display().to_string());
+    arguments.extend(ENVIRONMENT.map(str::to_owned));
+    arguments.push(program.display().to_string());
+    for (flag, value) in [
+        ("discovery", ports.discovery),
+        ("http", ports.http),
+        ("monitoring", ports.monitoring),
+    ] {
+        arguments.push(format!("-{flag}={value}"));
+    }
+    arguments.extend(["-manifests=manifests", "-mesh=mesh.yaml"].map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut process = Process::start(name, Path::new("/bin/sh"), &arguments, folder)?;
+    process
+        .ready_when(START_LIMIT, async || {
+            page(ports.http, "/ready")
+                .await
+                .is_ok_and(|(status, _text)| status == StatusCode::OK)
+        })
+        .await?;
+    Ok(process)
 }
 
 /// A page of one of Istio's programs.
@@ -98,10 +145,16 @@ pub async fn page(address: SocketAddr, path: &str) -> Result<(StatusCode, String
 /// The sum of a metric over all of its labels; nothing where it is not there.
 #[must_use]
 pub fn sum(metrics: &str, name: &str) -> Option<f64> {
+    sum_with(metrics, name, "")
+}
+
+/// The same over what has this label, written as `name="value"`.
+#[must_use]
+pub fn sum_with(metrics: &str, name: &str, label: &str) -> Option<f64> {
     let values: Vec<f64> = metrics
         .lines()
         .filter_map(|line| line.strip_prefix(name))
-        .filter(|rest| rest.starts_with(['{', ' ']))
+        .filter(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
         .filter_map(|rest| rest.rsplit(' ').next()?.parse().ok())
         .collect();
     (!values.is_empty()).then(|| values.iter().sum())

@@ -1,11 +1,18 @@
 //! The real Istio between the two halves: a registry, istiod, its agent, and the manifests as
-//! kustomize builds them. `scripts/test istio` builds what these tests need, and runs them.
+//! kustomize builds them, in good order and with faults. `scripts/test istio` builds what these
+//! tests need, and runs them.
 #![expect(
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a failed test says what it saw, and so does a passed one"
 )]
+
+mod control_plane;
+mod doors;
+mod image;
+mod policy;
+mod rollout;
 
 use e2e::{
     conversation::CHAPTERS,
