@@ -44,6 +44,7 @@ mod schema;
 mod warning;
 mod wire;
 
+pub use condition::OVERRIDES;
 pub use error::{ConfigError, Problem};
 pub use limits::Limits;
 pub use warning::{Concern, Warning};

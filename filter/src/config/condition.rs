@@ -274,7 +274,7 @@ impl wire::Condition {
 }
 
 /// By these a client asks some servers for another method or another target than the one that was judged.
-const OVERRIDES: [&str; 8] = [
+pub const OVERRIDES: [&str; 8] = [
     "x-forwarded-path",
     "x-forwarded-uri",
     "x-http-method",

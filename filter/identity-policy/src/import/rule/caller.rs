@@ -1,5 +1,6 @@
 //! What a rule asks of callers and of headers: principals, claims, and values of headers.
 
+use identity_filter::config::OVERRIDES;
 use serde_json::json;
 
 use super::{Asked, Context};
@@ -148,15 +149,3 @@ impl<'a> Context<'a, '_> {
         }
     }
 }
-
-/// By these a client asks some servers for another method or target.
-const OVERRIDES: [&str; 8] = [
-    "x-forwarded-path",
-    "x-forwarded-uri",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-uri",
-    "x-original-url",
-    "x-rewrite-url",
-];
