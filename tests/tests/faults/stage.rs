@@ -262,8 +262,9 @@ pub(crate) fn has_unread_data(address: SocketAddr) -> Option<()> {
     .then_some(())
 }
 
-/// The harness asks the admin port, and may have one connection to it more than before. Every test
-/// makes at least two others, of which one left open each time is more than that.
+/// One file more than before has been seen for seconds, most likely the harness's own connection to the
+/// admin port; that was not proved. Every test makes at least two connections: of these, one left open
+/// each time is more than that, and a single one is not noticed.
 const ADMIN_CONNECTION: usize = 1;
 
 /// For everything that is waited for here.
