@@ -44,7 +44,12 @@ check_wasm() (
   # shellcheck source=/dev/null
   source .cache/wasm-toolchain/env
   export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/wasm
-  export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="${CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS:-} -Dwarnings"
+  # Cargo takes flags from one place alone: from this one, if the toolchain has set it.
+  if [[ -n ${CARGO_ENCODED_RUSTFLAGS:-} ]]; then
+    export CARGO_ENCODED_RUSTFLAGS+=$'\x1f-Dwarnings'
+  else
+    export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="${CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS:-} -Dwarnings"
+  fi
   cargo check --package identity-filter --lib --target wasm32-wasip1 --locked &&
     cargo check --package verifier --target wasm32-wasip1 --locked
 )

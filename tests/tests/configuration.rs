@@ -34,15 +34,25 @@ fn bad_configurations_are_refused_with_one_message_and_exit_code_64() {
     let folder = with_certificates();
     for file in fixtures("invalid") {
         let text = fs::read_to_string(&file).unwrap();
-        let expected = text.lines().next().unwrap().strip_prefix("# ").unwrap();
+        let expected = opening_comment(&text);
         for command in ["check", "run"] {
             let (code, stdout, stderr) = said(&front(command, &file, &folder));
             let name = format!("{command} {}", file.display());
             assert_eq!((code, stdout.as_str()), (Some(64), ""), "{name}: {stderr}");
             assert_eq!(stderr.lines().count(), 1, "{name}: {stderr}");
-            assert!(stderr.contains(expected), "{name}: {stderr}");
+            assert!(stderr.contains(&expected), "{name}: {stderr}");
         }
     }
+}
+
+/// What the error must say: the lines of the comment that a fixture opens with, as one.
+fn opening_comment(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .map_while(|line| line.strip_prefix("# "))
+        .collect();
+    assert!(!lines.is_empty(), "no comment at the top: {text}");
+    lines.join(" ")
 }
 
 /// Not among the fixtures, for they are all YAML.
