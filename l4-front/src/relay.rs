@@ -297,8 +297,9 @@ impl Direction {
 
 /// Reads and drops what the downstream still sends, until it ends or [`LINGER`] is over.
 async fn linger(downstream: &mut Leg) {
-    let mut scratch = [0; 4096];
     let drained = poll_fn(|cx| {
+        // Of this call, not of the future: that one has room for it for as long as the relay lives.
+        let mut scratch = [0; 4096];
         loop {
             let mut buf = ReadBuf::new(&mut scratch);
             match tokio::io::AsyncRead::poll_read(

@@ -379,3 +379,13 @@ async fn a_broken_record_is_answered_with_an_alert_and_never_passed_on() {
     let alert = alert.unwrap_err().to_string();
     assert!(alert.contains("BadRecordMac"), "{alert}");
 }
+
+#[tokio::test]
+async fn an_open_connection_needs_little_room() {
+    let (_client, downstream) = connected().await;
+    let (upstream, _gateway) = connected().await;
+    let mut traffic = Traffic::default();
+    let future = relay(Box::new(downstream), Box::new(upstream), LONG, &mut traffic);
+    let room = size_of_val(&future);
+    assert!(room <= 1024, "{room} bytes for as long as it is open");
+}
