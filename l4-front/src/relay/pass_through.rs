@@ -65,11 +65,12 @@ pub(crate) async fn relay(
                 (true, false) | (false, true) => watch.half_closed(),
                 (false, false) => {}
             }
-            if !moved_up && !moved_down {
+            let moved = moved_up.max(moved_down);
+            if moved == Moved::Nothing {
                 break;
             }
             watch.moved();
-            if up.is_spliced() || down.is_spliced() {
+            if moved == Moved::ByPipe {
                 pause(cx);
                 break;
             }
@@ -103,6 +104,17 @@ enum Cargo {
     Pipe(Pipe),
 }
 
+/// What one turn of a direction came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Moved {
+    /// The task will be woken when there is something to do.
+    Nothing,
+    /// More may be possible.
+    Something,
+    /// The same, and the kernel moved it.
+    ByPipe,
+}
+
 struct Direction {
     from: Side,
     cargo: Cargo,
@@ -132,8 +144,7 @@ impl Direction {
         }
     }
 
-    /// Moves what can be moved now; true if something was done, so that more may be possible. If
-    /// it is false, the task will be woken.
+    /// Moves what can be moved now.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -141,36 +152,35 @@ impl Direction {
         to: &TcpStream,
         count: &mut u64,
         spliced: &mut u64,
-    ) -> bool {
+    ) -> Moved {
         if self.finished || self.source == Source::Lost {
-            return false;
+            return Moved::Nothing;
         }
-        match self.poll_unload(cx, to) {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => {
-                // There is nowhere to send to, though the sink may still have something to say.
-                self.cut = Some((self.from.other(), error));
-                self.cargo = Cargo::None;
-                self.finished = true;
-                return true;
-            }
+        if self.unload(cx, to).is_pending() {
+            return Moved::Nothing;
+        }
+        if self.finished {
+            return Moved::Something;
         }
         if self.source == Source::Ended {
             // A socket that is gone already needs no end.
             let _ = SockRef::from(to).shutdown(std::net::Shutdown::Write);
             self.finished = true;
-            return true;
+            return Moved::Something;
         }
         match self.poll_load(cx, from) {
-            Poll::Pending => return false,
+            Poll::Pending => return Moved::Nothing,
             Poll::Ready(Ok(0)) => self.source = Source::Ended,
             Poll::Ready(Ok(bytes)) => {
                 let bytes = bytes as u64;
                 self.moved += bytes;
                 *count += bytes;
-                if self.is_spliced() {
+                let by_pipe = matches!(self.cargo, Cargo::Pipe(_));
+                // In the same turn: after a pause it would be later, and out of the caches.
+                let _pending = self.unload(cx, to);
+                if by_pipe {
                     *spliced += bytes;
+                    return Moved::ByPipe;
                 }
             }
             Poll::Ready(Err(error)) => {
@@ -178,7 +188,18 @@ impl Direction {
                 self.source = Source::Lost;
             }
         }
-        true
+        Moved::Something
+    }
+
+    /// Ready when all that was read is with the kernel, or never will be: the direction is finished.
+    fn unload(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<()> {
+        if let Err(error) = ready!(self.poll_unload(cx, to)) {
+            // There is nowhere to send to, though the sink may still have something to say.
+            self.cut = Some((self.from.other(), error));
+            self.cargo = Cargo::None;
+            self.finished = true;
+        }
+        Poll::Ready(())
     }
 
     /// Ready when all that was read is with the kernel.
@@ -255,11 +276,6 @@ impl Direction {
                 result => return Poll::Ready(result),
             }
         }
-    }
-
-    /// True while a pipe is at work.
-    const fn is_spliced(&self) -> bool {
-        matches!(self.cargo, Cargo::Pipe(_))
     }
 
     /// A pipe, if this direction is worth one now.

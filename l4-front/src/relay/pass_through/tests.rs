@@ -236,7 +236,8 @@ async fn where_the_kernel_refuses_it_is_copied() {
     say(&mut client, b"copied", &[6]).await;
     let (mut count, mut spliced) = (0, 0);
     poll_fn(|cx| {
-        while direction.poll(cx, &downstream, &upstream, &mut count, &mut spliced) {}
+        let mut turn = || direction.poll(cx, &downstream, &upstream, &mut count, &mut spliced);
+        while turn() != Moved::Nothing {}
         if direction.finished {
             Poll::Ready(())
         } else {
@@ -246,6 +247,24 @@ async fn where_the_kernel_refuses_it_is_copied() {
     .await;
     assert_eq!(hear(&mut server).await, b"copied");
     assert_eq!((count, spliced), (6, 0));
+}
+
+#[tokio::test]
+async fn what_a_pipe_takes_goes_on_in_the_same_turn() {
+    let (mut client, downstream) = sockets().await;
+    let (upstream, _server) = sockets().await;
+    let mut direction = Direction::new(Side::Downstream, Cargo::None);
+    direction.moved = SPLICE_AFTER_BYTES;
+    client.write_all(b"at once").await.unwrap();
+    downstream.readable().await.unwrap();
+    upstream.writable().await.unwrap();
+    let (mut count, mut spliced) = (0, 0);
+    let moved = poll_fn(|cx| {
+        Poll::Ready(direction.poll(cx, &downstream, &upstream, &mut count, &mut spliced))
+    })
+    .await;
+    assert_eq!((moved, count, spliced), (Moved::ByPipe, 7, 7));
+    assert!(matches!(direction.cargo, Cargo::None));
 }
 
 proptest! {
