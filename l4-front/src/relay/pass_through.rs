@@ -176,10 +176,12 @@ impl Direction {
                 self.moved += bytes;
                 *count += bytes;
                 let by_pipe = matches!(self.cargo, Cargo::Pipe(_));
-                // In the same turn: after a pause it would be later, and out of the caches.
-                let _pending = self.unload(cx, to);
                 if by_pipe {
                     *spliced += bytes;
+                }
+                // In the same turn: after a pause it would be later, and out of the caches. Where
+                // the sink has no room, the task is woken when it has: a pause would be one more.
+                if self.unload(cx, to).is_ready() && by_pipe {
                     return Moved::ByPipe;
                 }
             }
