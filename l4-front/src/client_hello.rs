@@ -56,6 +56,8 @@ impl HelloReader {
     /// # Errors
     /// As soon as no continuation could make it a ClientHello of allowed size.
     pub(crate) fn read(&mut self, input: &[u8]) -> Result<Option<ClientHello>, HelloError> {
+        // The bound is the same whether all of it comes at once or byte by byte.
+        let input = &input[..input.len().min(MAX_BYTES)];
         loop {
             if let Some(body) = self.body()? {
                 return parse(body).map(Some);

@@ -99,9 +99,13 @@ impl Config {
     }
 
     fn load_document(path: &Path) -> Result<Self, ConfigError> {
-        let text = files::read("--config", path)?;
+        Self::parse(path, &files::read("--config", path)?)
+    }
+
+    /// Checks what stands in the file at `path`, and reads and checks every file that it names.
+    pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Self, ConfigError> {
         let document: Document =
-            serde_yaml_ng::from_slice(&text).map_err(|source| ConfigError::Yaml {
+            serde_yaml_ng::from_slice(text).map_err(|source| ConfigError::Yaml {
                 path: path.to_owned(),
                 source,
             })?;

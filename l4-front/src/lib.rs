@@ -36,6 +36,8 @@ mod discovery;
 mod drain;
 mod error_chain;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 mod inherited;
 mod jitter;

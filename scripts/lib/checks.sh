@@ -30,8 +30,11 @@ files() { git ls-files --cached --others --exclude-standard -- "$@"; }
 
 leave_out() { echo "$*" >>"$scratch/left-out"; }
 
-# The fuzz targets are a workspace of their own.
-check_format() { cargo fmt --all --check && cargo fmt --manifest-path filter/fuzz/Cargo.toml --check; }
+# The fuzz targets are workspaces of their own.
+check_format() {
+  cargo fmt --all --check && cargo fmt --manifest-path filter/fuzz/Cargo.toml --check &&
+    cargo fmt --manifest-path l4-front/fuzz/Cargo.toml --check
+}
 
 check_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 
