@@ -32,6 +32,7 @@ mod clock;
 mod cluster;
 mod config;
 mod connection;
+mod count;
 mod discovery;
 mod drain;
 mod error_chain;
@@ -63,6 +64,9 @@ mod upgrade;
 mod upstream;
 mod watchdog;
 mod worker;
+
+// For `count`, to which tests give others.
+use std::sync::atomic;
 
 pub use config::{Config, ConfigError};
 pub use error_chain::chain;

@@ -10,6 +10,7 @@ use crate::access_log::AccessLog;
 use crate::admission::{Admission, Refusal};
 use crate::cluster::Cluster;
 use crate::config::Listener;
+use crate::count::Count;
 use crate::metrics::{Metrics, OfListener};
 
 /// What the listeners of one configuration have in common.
@@ -98,14 +99,14 @@ impl Drop for Active {
 /// A bounded number of places.
 pub(crate) struct Places {
     most: AtomicUsize,
-    taken: AtomicUsize,
+    taken: Count,
 }
 
 impl Places {
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most: AtomicUsize::new(most),
-            taken: AtomicUsize::new(0),
+            taken: Count::new(),
         })
     }
 
@@ -115,10 +116,8 @@ impl Places {
     }
 
     fn take(self: &Arc<Self>) -> Option<Place> {
-        let place = Place(Arc::clone(self));
-        let others = self.taken.fetch_add(1, Ordering::Relaxed);
-        // Dropping the place takes this one back out of the count.
-        (others < self.most.load(Ordering::Relaxed)).then_some(place)
+        let taken = self.taken.join(self.most.load(Ordering::Relaxed));
+        taken.map(|_before| Place(Arc::clone(self)))
     }
 }
 
@@ -126,7 +125,7 @@ struct Place(Arc<Places>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        self.0.taken.leave();
     }
 }
 

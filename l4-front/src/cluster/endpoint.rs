@@ -1,12 +1,13 @@
 //! One endpoint as all workers see it: counters, and nothing that needs a lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustls::ClientConfig;
 
 use super::EndpointAddr;
 use super::queue::Queue;
+use crate::count::Count;
 
 /// What became of one attempt to reach an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub(crate) struct Endpoint {
     pub(crate) address: EndpointAddr,
     /// Its own, for the sessions in it: a ticket is of use only where it came from.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    connections: AtomicUsize,
+    connections: Count,
     /// Consecutive failed attempts.
     failures: AtomicU32,
     /// When its slow start began, in milliseconds since the roster did; 0: it is in none.
@@ -67,7 +68,7 @@ impl Endpoint {
         Self {
             address,
             tls,
-            connections: AtomicUsize::new(0),
+            connections: Count::new(),
             failures: AtomicU32::new(0),
             warming_since: AtomicU64::new(0),
             attempts: Default::default(),
@@ -76,8 +77,7 @@ impl Endpoint {
 
     /// Connections that are open or being opened.
     pub(crate) fn connections(&self) -> usize {
-        // Sequentially consistent, as `Queue` asks for.
-        self.connections.load(Ordering::SeqCst)
+        self.connections.now()
     }
 
     /// Takes a place for one connection; `None` if all of `limit` are taken.
@@ -86,13 +86,8 @@ impl Endpoint {
         limit: Option<usize>,
         queue: &Arc<Queue>,
     ) -> Option<Lease> {
-        let limit = limit.unwrap_or(usize::MAX);
-        let entered =
-            self.connections
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |connections| {
-                    (connections < limit).then_some(connections + 1)
-                });
-        entered.is_ok().then(|| Lease {
+        let entered = self.connections.join(limit.unwrap_or(usize::MAX));
+        entered.map(|_before| Lease {
             endpoint: Arc::clone(self),
             queue: Arc::clone(queue),
         })
@@ -151,7 +146,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.endpoint.connections.fetch_sub(1, Ordering::SeqCst);
+        self.endpoint.connections.leave();
         self.queue.one_is_free();
     }
 }

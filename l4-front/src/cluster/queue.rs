@@ -1,11 +1,12 @@
 //! Connections that wait until an endpoint has a place for them: bounded in number and in time.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use crate::count::Count;
 
 /// How long a queue may be, and how long one waits in it.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +27,11 @@ pub(crate) enum Refused {
 /// First come, first served.
 ///
 /// No wake-up is lost: who waits is counted before it looks for a place, who gives a place back
-/// does so before it looks whether anybody waits, and both are sequentially consistent.
+/// does so before it looks whether anybody waits, and of the two one sees the other ([`Count`]).
 #[derive(Debug)]
 pub(crate) struct Queue {
     limits: QueueLimits,
-    waiting: AtomicUsize,
+    waiting: Count,
     free: Notify,
 }
 
@@ -38,14 +39,14 @@ impl Queue {
     pub(crate) fn new(limits: QueueLimits) -> Self {
         Self {
             limits,
-            waiting: AtomicUsize::new(0),
+            waiting: Count::new(),
             free: Notify::new(),
         }
     }
 
     /// How many wait.
     pub(crate) fn length(&self) -> usize {
-        self.waiting.load(Ordering::SeqCst)
+        self.waiting.now()
     }
 
     /// True if somebody waits, so that others must wait behind.
@@ -95,12 +96,8 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     /// `None` if the queue is full.
     fn join(queue: &'a Queue) -> Option<Self> {
-        let before = queue
-            .waiting
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| {
-                (waiting < queue.limits.length).then_some(waiting + 1)
-            });
-        before.ok().map(|before| Self {
+        let before = queue.waiting.join(queue.limits.length);
+        before.map(|before| Self {
             queue,
             is_first: before == 0,
         })
@@ -109,7 +106,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.queue.waiting.leave();
     }
 }
 
