@@ -27,6 +27,8 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     type Target = (&'static str, fn(&[u8]));
@@ -75,6 +77,14 @@ mod tests {
         for kind in ["valid", "invalid"] {
             let fixtures = format!("../tests/fixtures/config/{kind}");
             replay(&fixtures, front_configuration);
+        }
+    }
+
+    proptest! {
+        /// Facts are drawn from any bytes, so that chance finds them too.
+        #[test]
+        fn headers_of_any_facts_are_read_back(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            proxy_out(&bytes);
         }
     }
 

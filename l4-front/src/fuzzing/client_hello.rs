@@ -60,10 +60,9 @@ fn agrees_with_rustls(input: &[u8], ours: &Read) {
     let Some(theirs) = judged(input) else {
         return;
     };
-    match ours {
-        Ok(Some(hello)) => assert_eq!(*hello, theirs),
-        Ok(None) => panic!("rustls has read {theirs:?}, and more is waited for"),
-        Err(_) => {}
+    assert_ne!(*ours, Ok(None), "rustls has read {theirs:?}");
+    if let Ok(Some(hello)) = ours {
+        assert_eq!(*hello, theirs);
     }
 }
 

@@ -158,3 +158,72 @@ fn is_there(document: &Value, place: &str) -> bool {
     }
     value.is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const EVERYTHING: &str = include_str!("../../../tests/fixtures/config/valid/everything.yaml");
+
+    /// What an operator's hand may do to a file.
+    #[derive(Debug, Clone)]
+    enum Edit {
+        Drop,
+        Repeat,
+        /// Another number in the place of the line's last one.
+        Number(u64),
+        /// Deeper by so many columns.
+        Indent(usize),
+        /// Cut after so many bytes.
+        Cut(usize),
+    }
+
+    fn edits() -> impl Strategy<Value = Vec<(usize, Edit)>> {
+        let number = prop_oneof![0_u64..200, Just(u64::MAX), any::<u64>()];
+        let edit = prop_oneof![
+            Just(Edit::Drop),
+            Just(Edit::Repeat),
+            number.prop_map(Edit::Number),
+            (1_usize..4).prop_map(Edit::Indent),
+            (0_usize..60).prop_map(Edit::Cut),
+        ];
+        prop::collection::vec((any::<prop::sample::Index>(), edit), 1..4).prop_map(|edits| {
+            let lines = EVERYTHING.lines().count();
+            edits
+                .into_iter()
+                .map(|(at, edit)| (at.index(lines), edit))
+                .collect()
+        })
+    }
+
+    fn edited(edits: &[(usize, Edit)]) -> String {
+        let mut lines: Vec<String> = EVERYTHING.lines().map(str::to_owned).collect();
+        for (at, edit) in edits {
+            let line = &lines[*at];
+            lines[*at] = match edit {
+                Edit::Drop => String::new(),
+                Edit::Repeat => format!("{line}\n{line}"),
+                Edit::Indent(columns) => format!("{}{line}", " ".repeat(*columns)),
+                Edit::Cut(bytes) => line.chars().take(*bytes).collect(),
+                Edit::Number(number) => {
+                    let end = line
+                        .rfind(|char: char| char.is_ascii_digit())
+                        .map_or(0, |at| at + 1);
+                    let (head, tail) = line.split_at(end);
+                    let head = head.trim_end_matches(|char: char| char.is_ascii_digit());
+                    format!("{head}{number}{tail}")
+                }
+            };
+        }
+        lines.join("\n")
+    }
+
+    proptest! {
+        #[test]
+        fn an_edited_configuration_is_valid_as_a_whole_or_refused_with_the_place(edits in edits()) {
+            check(edited(&edits).as_bytes());
+        }
+    }
+}

@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::tls::session::tests::pair;
 
+mod splits;
+
 const IDLE: Duration = Duration::from_secs(60);
 
 /// For what is not about deadlines.
