@@ -84,6 +84,13 @@ pub enum HarnessError {
         /// How often it should be.
         expected: usize,
     },
+    /// A network namespace cannot be made, or not be set up.
+    #[error("cannot make a network of the run's own")]
+    Network {
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// No loopback port can be had.
     #[error("no loopback port can be bound")]
     NoPort {

@@ -2,25 +2,37 @@
 //! Istio's agent pulls the filter from a registry by its digest, and starts and configures Envoy.
 //!
 //! There is no Kubernetes here. What only its API could tell is replaced, all of it in
-//! [`manifests::REPLACEMENTS`]; one control plane serves one gateway, because two pods on one machine
-//! cannot have one port.
+//! [`manifests::REPLACEMENTS`]; one control plane serves one gateway, because two gateways beside one
+//! another cannot have one port. Workloads are in pods of their own, behind sidecars. All of it is in
+//! a network of the process alone ([`crate::network::leave_the_machines`]).
 
 pub mod agent;
 pub mod control_plane;
 pub mod ground;
+pub mod guarded;
+pub mod image;
 pub mod manifests;
+pub mod overlay;
+pub mod sidecar;
 
 use std::{path::PathBuf, process::Command};
 
-use self::{agent::Agent, control_plane::ControlPlane, manifests::Facts};
+use self::{
+    agent::Agent,
+    control_plane::ControlPlane,
+    manifests::{Facts, Workloads},
+    overlay::Extension,
+    sidecar::{Pods, Sidecar},
+};
 use crate::{
     envoy::{Gateway, Surroundings},
     error::HarnessError,
     ports,
     registry::Registry,
     run_folder::RunFolder,
-    tools,
+    token::SigningKey,
 };
+use serde_json::json;
 
 /// What stands behind the gateways of a run.
 #[derive(Debug)]
@@ -29,61 +41,64 @@ pub struct Istio {
     pub control_planes: Vec<ControlPlane>,
     /// The agents' own ports, in the order of their gateways.
     pub agents: Vec<Agent>,
+    /// Before the workload of `payments`, and before that of `orders`.
+    pub sidecars: [Sidecar; 2],
     /// The digest of the filter's image, as `scripts/publish-filter` printed it.
     pub digest: String,
     _registry: Registry,
 }
 
-/// Publishes the filter and starts this many gateways.
+/// Publishes the filter and starts this many gateways, and sidecars in the pods of the workloads.
 ///
 /// # Errors
 /// Whatever keeps a part from starting, with the end of its log.
 pub async fn start(
     count: usize,
+    pods: Pods,
     around: &Surroundings<'_>,
     folder: &RunFolder,
 ) -> Result<(Vec<Gateway>, Istio), HarnessError> {
     let registry = Registry::start(folder).await?;
-    let image = publish(&registry)?;
+    let image = image::publish(&registry)?;
     let digest = image.split_once('@').map_or("", |(_name, digest)| digest);
-    let mut istio = Istio {
-        control_planes: Vec::new(),
-        agents: Vec::new(),
-        digest: digest.to_owned(),
-        _registry: registry,
-    };
-    let built = manifests::build(&image, folder)?;
-    let mut gateways = Vec::new();
+    let built = overlay::build(&image, Extension::WasmPlugin, folder)?;
+    let some_keys = json!({ "keys": [SigningKey::es256("some")?.public_jwk()] });
+    let (mut addresses, mut control_planes) = (Vec::new(), Vec::new());
     for number in 1..=count {
-        let name = format!("gateway-{number}");
         let address = ports::free()?;
         let facts = Facts {
             port: address.port(),
             around,
+            workloads: Workloads::BehindSidecars,
+            // The provider makes new keys as it goes on; tokens end at the filter.
+            second_check: &some_keys,
         };
         let served = manifests::replace(&built, &facts)?;
-        let control = ControlPlane::start(&format!("istiod-{number}"), &served, folder).await?;
-        let (gateway, agent) = agent::start(&name, address, &control, around.pki, folder).await?;
-        gateways.push(gateway);
-        istio.agents.push(agent);
-        istio.control_planes.push(control);
+        let name = format!("istiod-{number}");
+        control_planes.push(ControlPlane::start(&name, &served, folder).await?);
+        addresses.push(address);
     }
+    // All of them say the same of workloads.
+    let control = &control_planes[0];
+    let sidecars = [
+        Sidecar::start("payments", pods.payments, control, around.pki, folder).await?,
+        Sidecar::start("orders", pods.orders, control, around.pki, folder).await?,
+    ];
+    let (mut gateways, mut agents) = (Vec::new(), Vec::new());
+    for (number, (address, control)) in addresses.into_iter().zip(&control_planes).enumerate() {
+        let name = format!("gateway-{}", number + 1);
+        let (gateway, agent) = agent::start(&name, address, control, around.pki, folder).await?;
+        gateways.push(gateway);
+        agents.push(agent);
+    }
+    let istio = Istio {
+        control_planes,
+        agents,
+        sidecars,
+        digest: digest.to_owned(),
+        _registry: registry,
+    };
     Ok((gateways, istio))
-}
-
-/// Gives back the reference to pin, the last line of what the script prints.
-fn publish(registry: &Registry) -> Result<String, HarnessError> {
-    let script = tools::in_repository("scripts/publish-filter");
-    let mut command = Command::new(script);
-    command
-        .args(["--plain-http", "--allow-dirty", "--source"])
-        .arg("https://git.example.com/sallyport")
-        .arg(format!(
-            "{}/sallyport/identity-filter:run",
-            registry.address()
-        ));
-    let text = output_of("scripts/publish-filter", command)?;
-    Ok(text.lines().last().unwrap_or_default().to_owned())
 }
 
 /// What a command prints, where it succeeds.

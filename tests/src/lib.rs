@@ -24,6 +24,7 @@ pub mod load;
 pub mod log;
 pub mod mesh;
 pub mod name_server;
+pub mod network;
 pub mod nginx;
 pub mod page;
 pub mod pattern;

@@ -16,7 +16,7 @@ use crate::{
     front::Front,
     http::{Ask, Exchange},
     issuer::{ALICE, Issuer},
-    istio::{self, Istio},
+    istio::{self, Istio, sidecar::Pods},
     pki::Pki,
     plugin, ports,
     run_folder::RunFolder,
@@ -54,7 +54,8 @@ pub enum IssuerAtStart {
 pub enum Configured {
     /// The harness, as istiod would.
     ByHand,
-    /// The real Istio, from `istio-manifests/`.
+    /// The real Istio, from `istio-manifests/`, with sidecars before the workloads. The process must
+    /// be in a network of its own.
     ByIstio,
 }
 
@@ -108,8 +109,18 @@ impl Mesh {
             issuer.start(&folder).await?;
         }
         (setup.progress)("two workloads, of the namespaces payments and orders");
-        let payments = Workload::start("payments").await?;
-        let orders = Workload::start("orders").await?;
+        let (payments, orders, pods) = match setup.gateways {
+            Configured::ByHand => {
+                let payments = Workload::start("payments").await?;
+                (payments, Workload::start("orders").await?, None)
+            }
+            Configured::ByIstio => {
+                let pods = Pods::create()?;
+                let payments = Workload::start_in(&pods.payments, "payments")?;
+                let orders = Workload::start_in(&pods.orders, "orders")?;
+                (payments, orders, Some(pods))
+            }
+        };
         (setup.progress)("two gateways (Envoy with the identity filter)");
         let mut plugin = plugin::configuration(&issuer);
         (setup.plugin)(&mut plugin);
@@ -122,16 +133,16 @@ impl Mesh {
             payments: payments.address(),
             orders: orders.address(),
         };
-        let (gateways, istio) = match setup.gateways {
-            Configured::ByHand => {
+        let (gateways, istio) = match pods {
+            None => {
                 let (first, second) = tokio::try_join!(
                     Gateway::start("gateway-1", &around, &folder),
                     Gateway::start("gateway-2", &around, &folder),
                 )?;
                 (vec![first, second], None)
             }
-            Configured::ByIstio => {
-                let (gateways, istio) = istio::start(2, &around, &folder).await?;
+            Some(pods) => {
+                let (gateways, istio) = istio::start(2, pods, &around, &folder).await?;
                 (gateways, Some(istio))
             }
         };

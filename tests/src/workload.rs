@@ -33,6 +33,7 @@ use tokio_tungstenite::{
 
 use crate::{
     error::HarnessError,
+    network::PodNetwork,
     pattern::{Pattern, Sum},
 };
 
@@ -55,13 +56,30 @@ impl Workload {
             .await
             .map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        Ok(Self::serving(name, listener, address))
+    }
+
+    /// Serves in a pod, at [`PORT`].
+    ///
+    /// # Errors
+    /// [`HarnessError::NoPort`] if something serves there already.
+    pub fn start_in(pod: &PodNetwork, name: &'static str) -> Result<Self, HarnessError> {
+        let listener = pod.listen(PORT)?;
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| TcpListener::from_std(listener))
+            .map_err(|source| HarnessError::NoPort { source })?;
+        Ok(Self::serving(name, listener, pod.port(PORT)))
+    }
+
+    fn serving(name: &'static str, listener: TcpListener, address: SocketAddr) -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
         let serving = tokio::spawn(serve(listener, name, Arc::clone(&requests)));
-        Ok(Self {
+        Self {
             address,
             requests,
             serving,
-        })
+        }
     }
 
     /// Where it listens.
@@ -216,6 +234,9 @@ fn with_status<B>(status: StatusCode, mut response: Response<B>) -> Response<B> 
     *response.status_mut() = status;
     response
 }
+
+/// Where a workload in a pod serves.
+pub const PORT: u16 = 8080;
 
 /// What the workload says on a WebSocket before it is spoken to.
 pub const WEBSOCKET_GREETING: &str = "hello from the workload";

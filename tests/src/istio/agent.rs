@@ -1,7 +1,11 @@
-//! Istio's agent as it runs in a gateway's pod: it asks istiod, pulls the filter's image, starts the
-//! real Envoy and hands it what it got.
+//! Istio's agent as it runs in a pod: it asks istiod, pulls the filter's image, starts the real Envoy
+//! and hands it what it got. A gateway's runs beside the harness, a sidecar's in a pod of its own.
 
-use std::{fs, net::SocketAddr, os::unix::fs::MetadataExt, path::Path, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use super::{
     control_plane::{ControlPlane, page},
@@ -10,14 +14,15 @@ use super::{
 use crate::{
     envoy::Gateway,
     error::HarnessError,
-    pki::{self, Pki},
+    network::PodNetwork,
+    pki::{self, Identity, Pki},
     ports,
     process::Process,
     run_folder::RunFolder,
     tools,
 };
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What an agent says of itself.
 #[derive(Debug)]
@@ -26,6 +31,11 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// One that listens here.
+    pub(super) fn at(status: SocketAddr) -> Self {
+        Self { status }
+    }
+
     /// Its metrics as text, Envoy's among them.
     ///
     /// # Errors
@@ -77,89 +87,137 @@ pub fn launch(
         ports::free()?,
         ports::free()?,
     ];
-    let home = folder_of(name, folder)?;
-    certificates(name, pki, folder)?;
-    let proxy = json!({
-        "discoveryAddress": control.discovery().to_string(),
-        "controlPlaneAuthPolicy": "NONE",
-        "binaryPath": tools::envoy()?,
-        "proxyBootstrapTemplatePath": tools::envoy_bootstrap()?,
-        "proxyAdminPort": admin.port(),
-        "statusPort": status.port(),
-        "concurrency": 1,
-        // Istio leaves out what listeners count, unless it is asked for.
-        "proxyStatsMatcher": { "inclusionRegexps": [".*proxy_proto.*", ".*ssl.fail_.*"] },
-    });
-    let environment = [
-        format!("POD_NAME={name}"),
-        format!("PROXY_CONFIG={proxy}"),
-        format!("ENVOY_STATUS_PORT={}", envoy_status.port()),
-        format!("ENVOY_PROMETHEUS_PORT={}", prometheus.port()),
-    ];
-    let agent = tools::pilot_agent()?.display().to_string();
-    let mut arguments = alone();
-    arguments.extend(["sh", "-c", SHELL, "sh"].map(str::to_owned));
-    arguments.push(home.display().to_string());
-    arguments.extend(ENVIRONMENT.map(str::to_owned));
-    arguments.extend(environment);
-    arguments.push(agent);
-    arguments.extend(ARGUMENTS.map(str::to_owned));
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let process = Process::start(name, Path::new("/usr/bin/unshare"), &arguments, folder)?;
+    // As a pod of the deployment that the manifests name: its namespace, account and labels.
+    let place = Place {
+        name,
+        role: "router",
+        namespace: "istio-ingress",
+        account: "gateway",
+        labels: json!({ "istio": "ingressgateway" }),
+        identity: &pki.gateway,
+        network: None,
+        ports: [admin, status, envoy_status, prometheus].map(|address| address.port()),
+    };
+    let process = place.run(control, pki, folder)?;
     let access_log = process.log().to_path_buf();
     let gateway = Gateway::started_by_another(process, address, admin, access_log);
-    Ok((gateway, Agent { status }))
+    Ok((gateway, Agent::at(status)))
 }
 
-/// The certificate that the gateway shows to workloads, where the agent looks for one; it could also
-/// ask a CA.
-fn certificates(name: &str, pki: &Pki, folder: &RunFolder) -> Result<(), HarnessError> {
-    let place = format!("{name}/etc/certs");
-    folder_of(&place, folder)?;
-    let files = [
-        ("cert-chain.pem", &pki.gateway.certificate),
-        ("key.pem", &pki.gateway.private_key),
-        ("root-cert.pem", pki.mesh.certificate()),
-    ];
-    for (file, source) in files {
-        folder.write_secret(&format!("{place}/{file}"), &pki::read_pem(source)?)?;
-    }
-    Ok(())
+/// What an agent takes itself for.
+#[derive(Debug)]
+pub(super) struct Place<'run> {
+    /// Of the process.
+    pub name: &'run str,
+    /// In Istio's words.
+    pub role: &'static str,
+    /// Of Kubernetes.
+    pub namespace: &'run str,
+    /// The service account.
+    pub account: &'run str,
+    /// Of the pod.
+    pub labels: Value,
+    /// What its Envoy shows other members of the mesh.
+    pub identity: &'run Identity,
+    /// None: that of the harness, at 127.0.0.1.
+    pub network: Option<&'run PodNetwork>,
+    /// Envoy's admin port, the agent's own, Envoy's for health, Envoy's for metrics.
+    pub ports: [u16; 4],
 }
 
-/// Processes of their own, so that Envoy ends with its agent, and mounts of their own: the agent keeps
-/// images in a folder of the system, where they would outlive the run.
-fn alone() -> Vec<String> {
-    let mut options: Vec<&str> = vec!["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    if !root {
-        options.extend(["--user", "--map-root-user"]);
+impl Place<'_> {
+    /// Starts the agent, and with it Envoy.
+    pub(super) fn run(
+        &self,
+        control: &ControlPlane,
+        pki: &Pki,
+        folder: &RunFolder,
+    ) -> Result<Process, HarnessError> {
+        let [admin, status, envoy_status, prometheus] = self.ports;
+        let home = folder_of(self.name, folder)?;
+        self.certificates(pki, folder)?;
+        let proxy = json!({
+            "discoveryAddress": control.discovery().to_string(),
+            "controlPlaneAuthPolicy": "NONE",
+            "binaryPath": tools::envoy()?,
+            "proxyBootstrapTemplatePath": tools::envoy_bootstrap()?,
+            "proxyAdminPort": admin,
+            "statusPort": status,
+            "concurrency": 1,
+            // Istio leaves out what listeners count, unless it is asked for.
+            "proxyStatsMatcher": { "inclusionRegexps": COUNTED },
+        });
+        let address = self
+            .network
+            .map_or(Ipv4Addr::LOCALHOST, PodNetwork::address);
+        let environment = [
+            format!("POD_NAME={}", self.name),
+            format!("POD_NAMESPACE={}", self.namespace),
+            format!("SERVICE_ACCOUNT={}", self.account),
+            format!("INSTANCE_IP={address}"),
+            format!("ISTIO_METAJSON_LABELS={}", self.labels),
+            format!("PROXY_CONFIG={proxy}"),
+            format!("ENVOY_STATUS_PORT={envoy_status}"),
+            format!("ENVOY_PROMETHEUS_PORT={prometheus}"),
+        ];
+        let agent = tools::pilot_agent()?.display().to_string();
+        let mut arguments = self.alone();
+        arguments.extend(["sh", "-c", SHELL, "sh"].map(str::to_owned));
+        arguments.push(home.display().to_string());
+        arguments.extend(ENVIRONMENT.map(str::to_owned));
+        arguments.extend(environment);
+        arguments.extend([agent, "proxy".to_owned(), self.role.to_owned()]);
+        arguments.push(format!("--domain={}.svc.cluster.local", self.namespace));
+        arguments.push("--proxyLogLevel=warning".to_owned());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        Process::start(self.name, Path::new("/usr/bin/env"), &arguments, folder)
     }
-    options.into_iter().map(str::to_owned).collect()
+
+    /// The certificate that it shows to the mesh, where the agent looks for one; it could also ask a
+    /// CA.
+    fn certificates(&self, pki: &Pki, folder: &RunFolder) -> Result<(), HarnessError> {
+        let place = format!("{}/etc/certs", self.name);
+        folder_of(&place, folder)?;
+        let files = [
+            ("cert-chain.pem", &self.identity.certificate),
+            ("key.pem", &self.identity.private_key),
+            ("root-cert.pem", pki.mesh.certificate()),
+        ];
+        for (file, source) in files {
+            folder.write_secret(&format!("{place}/{file}"), &pki::read_pem(source)?)?;
+        }
+        Ok(())
+    }
+
+    /// In its pod's network, and with processes of its own, so that Envoy ends with its agent, and
+    /// mounts of its own: the agent keeps images in a folder of the system, where they would outlive
+    /// the run.
+    fn alone(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(network) = self.network {
+            words.push("nsenter".to_owned());
+            words.push(format!("--net={}", network.place().display()));
+        }
+        let options = ["unshare", "--mount", "--pid", "--fork", "--kill-child"];
+        words.extend(options.map(str::to_owned));
+        words.push("--mount-proc".to_owned());
+        words
+    }
 }
 
 const SHELL: &str = "mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/istio/data && \
     cd \"$1\" && shift && exec env \"$@\"";
 
-/// As a pod of the deployment that the manifests name: its namespace, account and labels.
-const ENVIRONMENT: [&str; 8] = [
-    "POD_NAMESPACE=istio-ingress",
-    "SERVICE_ACCOUNT=gateway",
-    "INSTANCE_IP=127.0.0.1",
+/// The same for all.
+const ENVIRONMENT: [&str; 4] = [
     "CLOUD_PLATFORM=none",
     "FILE_MOUNTED_CERTS=true",
     "JWT_POLICY=none",
     "ISTIO_META_CLUSTER_ID=Kubernetes",
-    "ISTIO_METAJSON_LABELS={\"istio\":\"ingressgateway\"}",
 ];
 
-const ARGUMENTS: [&str; 5] = [
-    "proxy",
-    "router",
-    "--domain",
-    "istio-ingress.svc.cluster.local",
-    "--proxyLogLevel=warning",
-];
+/// Which of Envoy's counters tests read, beside those that Istio has by default.
+const COUNTED: [&str; 3] = [".*proxy_proto.*", ".*ssl.fail_.*", ".*rbac.*"];
 
 /// The pull, and V8, which compiles the filter in the canary and in the worker.
 pub const START_LIMIT: Duration = Duration::from_secs(90);

@@ -8,6 +8,7 @@ use super::{folder_of, manifests::Served};
 use crate::{
     error::HarnessError,
     http::{Ask, Exchange},
+    network::NODE,
     ports,
     process::Process,
     run_folder::RunFolder,
@@ -41,7 +42,8 @@ impl ControlPlane {
         folder: &RunFolder,
     ) -> Result<Self, HarnessError> {
         let ports = Ports {
-            discovery: ports::free()?,
+            // Where pods reach it as well.
+            discovery: SocketAddr::from((NODE, ports::free()?.port())),
             http: ports::free()?,
             monitoring: ports::free()?,
         };
@@ -94,7 +96,7 @@ impl ControlPlane {
 
 /// In one step: istiod never reads a half of them.
 fn put(name: &str, served: &Served, folder: &RunFolder) -> Result<(), HarnessError> {
-    let written = folder.write(&format!("{name}/next.yaml"), &served.manifests)?;
+    let written = folder.write(&format!("{name}/next.yaml"), &served.text())?;
     let path = folder.file(&format!("{name}/manifests/all.yaml"));
     fs::rename(written, &path).map_err(|source| HarnessError::File {
         verb: "replace",

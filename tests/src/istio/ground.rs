@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::{
     agent::{self, Agent},
     control_plane::ControlPlane,
-    manifests::{self, Facts},
-    publish,
+    image,
+    manifests::{self, Facts, Workloads},
+    overlay::{self, Extension},
 };
 use crate::{
     dialer::Dialer,
@@ -36,6 +37,12 @@ pub struct Ground {
     pub image: String,
     /// The filter's configuration.
     pub plugin: Value,
+    /// By which resource the gateway gets the filter.
+    pub extension: Extension,
+    /// The keys of the second check, behind the filter.
+    pub second_check: Value,
+    /// Edits what kustomize built.
+    pub edit: fn(&mut [Value]),
     /// What every allowed request reaches.
     pub workload: Workload,
     /// The certificates.
@@ -75,8 +82,11 @@ impl Ground {
         keys.answer(KEY_SET, Answer::keys([&key.public_jwk()]));
         let registry = Registry::start(&folder).await?;
         Ok(Self {
-            image: publish(&registry)?,
+            image: image::publish(&registry)?,
             plugin: plugin::configuration(&issuer),
+            extension: Extension::WasmPlugin,
+            second_check: json!({ "keys": [key.public_jwk()] }),
+            edit: |_as_they_are| (),
             workload: Workload::start("workload").await?,
             gateway: ports::free()?,
             registry,
@@ -160,7 +170,11 @@ impl Ground {
         let facts = Facts {
             port: self.gateway.port(),
             around: &around,
+            workloads: Workloads::Bare,
+            second_check: &self.second_check,
         };
-        manifests::replace(&manifests::build(&self.image, &self.folder)?, &facts)
+        let mut built = overlay::build(&self.image, self.extension, &self.folder)?;
+        (self.edit)(&mut built);
+        manifests::replace(&built, &facts)
     }
 }

@@ -1,12 +1,11 @@
 //! What istiod is given: the build of an overlay as a platform team would write it, for the hosts of
 //! a run, and with it what only a Kubernetes API could tell.
 
-use std::{net::SocketAddr, process::Command};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::{folder_of, output_of};
-use crate::{envoy::Surroundings, error::HarnessError, run_folder::RunFolder, tools};
+use crate::{envoy::Surroundings, error::HarnessError};
 
 /// What differs from gateway to gateway, and the run's peers.
 #[derive(Debug)]
@@ -15,13 +14,26 @@ pub struct Facts<'run> {
     pub port: u16,
     /// Certificates, issuer, workloads, the policy.
     pub around: &'run Surroundings<'run>,
+    /// What the gateway finds before the workloads.
+    pub workloads: Workloads,
+    /// The key set by which RequestAuthentication checks what the filter hands on.
+    pub second_check: &'run Value,
+}
+
+/// What the gateway finds before the workloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workloads {
+    /// Nothing: it speaks clear text with them.
+    Bare,
+    /// Sidecars: it speaks mutual TLS with them.
+    BehindSidecars,
 }
 
 /// What one istiod reads.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Served {
     /// All resources.
-    pub manifests: String,
+    pub resources: Vec<Value>,
 }
 
 /// One thing that cannot be as it is in a cluster.
@@ -30,7 +42,7 @@ pub struct Replacement {
     pub what: &'static str,
     /// How often it stands in the manifests: neither more nor less.
     pub times: usize,
-    kind: &'static str,
+    kinds: &'static [&'static str],
     /// Says whether there was anything to replace.
     apply: fn(&mut Value, &Facts<'_>) -> bool,
 }
@@ -40,7 +52,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the gateway's port, and loopback: two pods on one machine cannot have one port",
         times: 1,
-        kind: "Gateway",
+        kinds: &["Gateway"],
         apply: |gateway, facts| {
             gateway["spec"]["servers"][0]["bind"] = json!("127.0.0.1");
             set(
@@ -54,7 +66,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the gateway's port in the match of the EnvoyFilter",
         times: 1,
-        kind: "EnvoyFilter",
+        kinds: &["EnvoyFilter"],
         apply: |filter, facts| {
             let place = "/spec/configPatches/0/match/listener/portNumber";
             set(filter, place, &json!(443), json!(facts.port))
@@ -63,7 +75,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the secret of the gateway's certificate: istiod reads it from a Kubernetes API",
         times: 1,
-        kind: "Gateway",
+        kinds: &["Gateway"],
         apply: |gateway, facts| {
             let pki = facts.around.pki;
             let Some(tls) = gateway
@@ -84,7 +96,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the issuer's address: no name server knows it",
         times: 1,
-        kind: "ServiceEntry",
+        kinds: &["ServiceEntry"],
         apply: |entry, facts| {
             let keys = facts.around.keys;
             entry["spec"]["endpoints"] = json!([endpoint("https", keys)]);
@@ -94,7 +106,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the issuer's CA: the system trusts others",
         times: 1,
-        kind: "DestinationRule",
+        kinds: &["DestinationRule"],
         apply: |rule, facts| {
             let authority = facts.around.pki.provider.certificate();
             let tls = &mut rule["spec"]["trafficPolicy"]["tls"];
@@ -103,50 +115,36 @@ pub const REPLACEMENTS: &[Replacement] = &[
         },
     },
     Replacement {
-        what: "the keys of the second check: istiod would fetch them itself, and trust the system's CAs",
+        what: "the second check's issuer, which has a port here, and its keys: istiod would fetch them \
+            itself, and trust the system's CAs",
         times: 1,
-        kind: "RequestAuthentication",
-        apply: |check, _facts| {
-            let Some(rule) = check
-                .pointer_mut("/spec/jwtRules/0")
-                .and_then(Value::as_object_mut)
-            else {
-                return false;
-            };
-            rule.insert("jwks".to_owned(), json!(SOME_KEY));
-            rule.remove("jwksUri").is_some()
+        kinds: &["RequestAuthentication"],
+        apply: |check, facts| {
+            let provider = &facts.around.plugin["providers"][0];
+            let rule = &mut check["spec"]["jwtRules"][0];
+            rule["issuer"] = provider["issuer"].clone();
+            rule["audiences"] = provider["audiences"].clone();
+            rule["jwks"] = json!(facts.second_check.to_string());
+            let rule = rule.as_object_mut();
+            rule.is_some_and(|rule| rule.remove("jwksUri").is_some())
         },
     },
     Replacement {
         what: "the policy: that of the conversation",
         times: 1,
-        kind: "WasmPlugin",
-        apply: |plugin, facts| {
+        kinds: &["WasmPlugin", "TrafficExtension"],
+        apply: |extension, facts| {
             let mut policy = facts.around.plugin.clone();
             policy["providers"][0]["jwks"]["cluster"] = json!(ISSUER_CLUSTER);
-            plugin["spec"]["pluginConfig"] = policy;
+            let place = match extension["kind"].as_str() {
+                Some("WasmPlugin") => &mut extension["spec"],
+                _traffic_extension => &mut extension["spec"]["wasm"],
+            };
+            place["pluginConfig"] = policy;
             true
         },
     },
 ];
-
-/// The resources of the overlay, in the order in which kustomize prints them.
-///
-/// # Errors
-/// [`HarnessError::ToolMissing`], [`HarnessError::Ended`] with what kustomize refuses.
-pub fn build(image: &str, folder: &RunFolder) -> Result<Vec<Value>, HarnessError> {
-    let path = folder_of("overlay", folder)?;
-    folder.write("overlay/kustomization.yaml", OVERLAY)?;
-    folder.write("overlay/shop.yaml", SHOP)?;
-    folder.write(
-        "overlay/values.yaml",
-        &format!("{VALUES}  filter-image: {image}\n"),
-    )?;
-    let mut command = Command::new(tools::kustomize()?);
-    command.arg("build").arg(path);
-    let text = output_of("kustomize", command)?;
-    documents(&text)
-}
 
 /// What istiod is given of it.
 ///
@@ -157,7 +155,8 @@ pub fn replace(built: &[Value], facts: &Facts<'_>) -> Result<Served, HarnessErro
     for replacement in REPLACEMENTS {
         let mut times = 0;
         for resource in &mut resources {
-            if resource["kind"] == replacement.kind {
+            let kind = resource["kind"].as_str().unwrap_or_default();
+            if replacement.kinds.contains(&kind) {
                 times += usize::from((replacement.apply)(resource, facts));
             }
         }
@@ -170,16 +169,38 @@ pub fn replace(built: &[Value], facts: &Facts<'_>) -> Result<Served, HarnessErro
         }
     }
     let around = facts.around;
-    resources.push(service("payments", around.payments));
-    resources.push(service("orders", around.orders));
-    // JSON is YAML.
-    let documents: Vec<String> = resources.iter().map(|one| format!("{one:#}")).collect();
-    Ok(Served {
-        manifests: documents.join("\n---\n"),
-    })
+    resources.push(service("payments", around.payments, facts.workloads));
+    resources.push(service("orders", around.orders, facts.workloads));
+    Ok(Served { resources })
 }
 
 impl Served {
+    /// As a file; JSON is YAML.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let documents = self.resources.iter().map(|one| format!("{one:#}"));
+        documents.collect::<Vec<_>>().join("\n---\n")
+    }
+
+    /// The same without resources of this kind in this namespace that have this name.
+    #[must_use]
+    pub fn without(&self, kind: &str, namespace: &str, name: &str) -> Self {
+        let mut resources = self.resources.clone();
+        resources.retain(|one| {
+            let of = &one["metadata"];
+            one["kind"] != kind || of["namespace"] != namespace || of["name"] != name
+        });
+        Self { resources }
+    }
+
+    /// The same with this one more.
+    #[must_use]
+    pub fn with(&self, resource: Value) -> Self {
+        let mut resources = self.resources.clone();
+        resources.push(resource);
+        Self { resources }
+    }
+
     /// The mesh's configuration: the one of `istio-manifests/`, and where istiod is.
     #[must_use]
     pub fn mesh(&self, discovery: SocketAddr) -> String {
@@ -191,7 +212,13 @@ impl Served {
 }
 
 /// A Service, which a Kubernetes API would name with its endpoints.
-fn service(name: &str, workload: SocketAddr) -> Value {
+fn service(name: &str, workload: SocketAddr, before: Workloads) -> Value {
+    let mut endpoint = endpoint("http", workload);
+    if before == Workloads::BehindSidecars {
+        // What the injection of sidecars writes, and the account of the pod.
+        endpoint["labels"] = json!({ "security.istio.io/tlsMode": "istio" });
+        endpoint["serviceAccount"] = json!(name);
+    }
     json!({
         "apiVersion": "networking.istio.io/v1",
         "kind": "ServiceEntry",
@@ -201,7 +228,7 @@ fn service(name: &str, workload: SocketAddr) -> Value {
             "location": "MESH_INTERNAL",
             "resolution": "STATIC",
             "ports": [{ "number": 8080, "name": "http", "protocol": "HTTP" }],
-            "endpoints": [endpoint("http", workload)],
+            "endpoints": [endpoint],
         },
     })
 }
@@ -220,61 +247,6 @@ fn set(resource: &mut Value, place: &str, old: &Value, new: Value) -> bool {
     }
 }
 
-fn documents(text: &str) -> Result<Vec<Value>, HarnessError> {
-    serde_yaml_ng::Deserializer::from_str(text)
-        .map(serde::Deserialize::deserialize)
-        .collect::<Result<_, _>>()
-        .map_err(|source| HarnessError::Yaml { source })
-}
-
-/// Of RFC 7515 appendix A.3; no token of a run reaches the check, because the filter takes them away.
-const SOME_KEY: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"some",
-    "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
-    "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
-
 const ISSUER_CLUSTER: &str = "outbound|443||issuer.example.com";
 
 const MESH_CONFIG: &str = include_str!("../../../istio-manifests/mesh-config.yaml");
-
-/// Below `target/e2e/RUN/overlay`.
-const OVERLAY: &str = "apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources:
-- ../../../../istio-manifests/base/platform
-- ../../../../istio-manifests/overlays/example/workloads/orders
-- ../../../../istio-manifests/overlays/example/workloads/payments
-- shop.yaml
-- values.yaml
-patches:
-- target: {group: networking.istio.io, kind: Gateway, name: sallyport}
-  patch: |
-    - {op: add, path: /spec/servers/0/hosts/-, value: istio-ingress/*.orders.example.com}
-components:
-- ../../../../istio-manifests/overlays/example/platform/site/policy
-- ../../../../istio-manifests/components/request-authentication
-- ../../../../istio-manifests/components/values
-";
-
-const VALUES: &str = "apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: sallyport-values
-  annotations: {config.kubernetes.io/local-config: \"true\"}
-data:
-  trust-domain: cluster.local
-  api-host: api.example.com
-  pay-host: pay.example.com
-  issuer-host: issuer.example.com
-  edge-network: 127.0.0.0/8
-";
-
-/// The conversation's third host.
-const SHOP: &str = "apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: shop, namespace: istio-ingress}
-spec:
-  hosts: [\"*.orders.example.com\"]
-  gateways: [sallyport]
-  http:
-  - route: [{destination: {host: orders.orders.svc.cluster.local, port: {number: 8080}}}]
-";

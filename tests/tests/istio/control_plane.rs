@@ -6,8 +6,7 @@ use serde_json::json;
 
 use crate::policy::{LIMIT, LOAD, load, payments, statuses};
 
-#[tokio::test]
-async fn traffic_goes_on_without_istiod_and_one_that_is_started_again_takes_over() {
+pub(crate) async fn traffic_goes_on_without_istiod_and_one_that_is_started_again_takes_over() {
     let mut ground = Ground::prepare().await.unwrap();
     let mut way = ground.open().await.unwrap();
     assert_eq!(payments(&ground, &way).await, StatusCode::OK);

@@ -12,8 +12,7 @@ use hyper::StatusCode;
 
 use crate::{page, policy::payments};
 
-#[tokio::test]
-async fn what_does_not_come_from_the_front_is_refused_and_counted() {
+pub(crate) async fn what_does_not_come_from_the_front_is_refused_and_counted() {
     let ground = Ground::prepare().await.unwrap();
     let way = ground.open().await.unwrap();
     assert_eq!(payments(&ground, &way).await, StatusCode::OK);

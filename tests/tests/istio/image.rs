@@ -16,8 +16,7 @@ use hyper::StatusCode;
 
 use crate::page;
 
-#[tokio::test]
-async fn nothing_passes_with_an_image_of_another_digest_and_the_right_one_recovers() {
+pub(crate) async fn nothing_passes_with_an_image_of_another_digest_and_the_right_one_recovers() {
     let mut ground = Ground::prepare().await.unwrap();
     let way = ground.open().await.unwrap();
     let passes = ask(&ground, &way).await;
@@ -43,8 +42,8 @@ async fn nothing_passes_with_an_image_of_another_digest_and_the_right_one_recove
     passes_again(&ground, &way).await;
 }
 
-#[tokio::test]
-async fn a_registry_that_was_down_at_the_start_is_asked_again_when_the_filter_is_changed() {
+pub(crate) async fn a_registry_that_was_down_at_the_start_is_asked_again_when_the_filter_is_changed()
+ {
     let mut ground = Ground::prepare().await.unwrap();
     ground.registry.kill();
     let way = ground.open().await.unwrap();
@@ -67,8 +66,8 @@ async fn a_registry_that_was_down_at_the_start_is_asked_again_when_the_filter_is
     passes_again(&ground, &way).await;
 }
 
-#[tokio::test]
-async fn a_registry_that_was_down_at_the_start_is_asked_again_when_istiod_is_started_anew() {
+pub(crate) async fn a_registry_that_was_down_at_the_start_is_asked_again_when_istiod_is_started_anew()
+ {
     let mut ground = Ground::prepare().await.unwrap();
     ground.registry.kill();
     let mut way = ground.open().await.unwrap();

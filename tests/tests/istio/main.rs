@@ -1,6 +1,7 @@
-//! The real Istio between the two halves: a registry, istiod, its agent, and the manifests as
-//! kustomize builds them, in good order and with faults. `scripts/test istio` builds what these
-//! tests need, and runs them.
+//! The real Istio between the two halves: a registry, istiod, its agents, and the manifests as
+//! kustomize builds them, in good order and with faults. All of it in a network of this process alone,
+//! where pods have addresses of their own. `scripts/test istio` builds what these tests need, and runs
+//! them.
 #![expect(
     clippy::panic,
     clippy::print_stdout,
@@ -9,160 +10,56 @@
 )]
 
 mod control_plane;
+mod conversation;
 mod doors;
 mod image;
 mod policy;
 mod rollout;
 
+use std::process::ExitCode;
+
 use e2e::{
-    conversation::CHAPTERS,
+    error::HarnessError,
     http::{Ask, Exchange},
-    istio::{Istio, control_plane::sum, manifests::REPLACEMENTS},
-    mesh::{Configured, IssuerAtStart, Mesh, Setup},
+    network,
 };
+use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
+use tokio::runtime::Builder;
 
-#[tokio::test]
-async fn the_conversation_holds_behind_istio() {
-    let mut mesh = mesh(IssuerAtStart::Down).await;
-    let mut broken = Vec::new();
-    for chapter in CHAPTERS {
-        for step in chapter.steps {
-            match step.run(&mut mesh).await {
-                Ok(seen) => println!("✓ {}: {seen}", step.name),
-                Err(mismatch) => {
-                    println!("✗ {}: {mismatch}", step.name);
-                    broken.push(format!("{}: {mismatch}", step.name));
-                }
-            }
-        }
-    }
-    nothing_was_refused(mesh.istio.as_ref().unwrap()).await;
-    if !broken.is_empty() {
-        mesh.folder.keep();
-    }
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
-}
-
-#[tokio::test]
-async fn istio_takes_the_manifests_and_puts_everything_in_its_place() {
-    for replacement in REPLACEMENTS {
-        println!("replaced: {}", replacement.what);
-    }
-    let mesh = mesh(IssuerAtStart::Up).await;
-    let istio = mesh.istio.as_ref().unwrap();
-    nothing_was_refused(istio).await;
-    the_filter_was_pulled_by_its_digest(istio, &mesh).await;
-    for gateway in &mesh.gateways {
-        let listener = listener(gateway.admin(), gateway.address().port()).await;
-        let names = |place: &Value| -> Vec<String> {
-            let filters = place.as_array().unwrap();
-            filters
-                .iter()
-                .map(|one| one["name"].as_str().unwrap().to_owned())
-                .collect()
-        };
-        assert_eq!(
-            names(&listener["listener_filters"])[..2],
-            [
-                "envoy.filters.listener.proxy_protocol",
-                "envoy.filters.listener.tls_inspector"
-            ]
-        );
-        let chains = listener["filter_chains"].as_array().unwrap();
-        assert!(!chains.is_empty());
-        for chain in chains {
-            let tls = &chain["transport_socket"];
-            assert_eq!(tls["name"], "envoy.transport_sockets.tls");
-            assert_eq!(tls["typed_config"]["require_client_certificate"], true);
-            let manager = &chain["filters"].as_array().unwrap().last().unwrap()["typed_config"];
-            let filters = names(&manager["http_filters"]);
-            let expected = [
-                FILTER,
-                "envoy.filters.http.jwt_authn",
-                "envoy.filters.http.rbac",
-                "envoy.filters.http.router",
-            ];
-            let found: Vec<Option<usize>> = expected
-                .iter()
-                .map(|name| filters.iter().position(|filter| filter == name))
-                .collect();
-            assert!(
-                found.iter().all(Option::is_some) && found.is_sorted(),
-                "{filters:?}"
-            );
-            assert_eq!(found[0], Some(0), "nothing goes before it: {filters:?}");
-        }
-    }
-}
-
-async fn mesh(issuer: IssuerAtStart) -> Mesh {
-    let setup = Setup {
-        issuer,
-        gateways: Configured::ByIstio,
-        ..Setup::default()
+/// Functions as tests of their names.
+macro_rules! tests {
+    ($($name:path,)*) => {
+        vec![$(Trial::test(stringify!($name), || {
+            Builder::new_current_thread().enable_all().build()?.block_on($name());
+            Ok(())
+        })),*]
     };
-    Mesh::start(setup)
-        .await
-        .unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 
-/// Envoy says so to istiod, and istiod counts it.
-async fn nothing_was_refused(istio: &Istio) {
-    for control in &istio.control_planes {
-        let metrics = control.metrics().await.unwrap();
-        assert!(
-            sum(&metrics, "pilot_xds_pushes").is_some_and(|pushes| pushes > 0.0),
-            "{metrics}"
-        );
-        for name in ["pilot_total_xds_rejects", "pilot_total_xds_internal_errors"] {
-            assert_eq!(sum(&metrics, name).unwrap_or(0.0), 0.0, "{name}");
-        }
-    }
+fn main() -> Result<ExitCode, HarnessError> {
+    let arguments = Arguments::from_args();
+    network::leave_the_machines()?;
+    let tests = tests![
+        control_plane::traffic_goes_on_without_istiod_and_one_that_is_started_again_takes_over,
+        conversation::istio_takes_the_manifests_and_puts_everything_in_its_place,
+        conversation::the_conversation_holds_behind_istio,
+        doors::what_does_not_come_from_the_front_is_refused_and_counted,
+        image::a_registry_that_was_down_at_the_start_is_asked_again_when_istiod_is_started_anew,
+        image::a_registry_that_was_down_at_the_start_is_asked_again_when_the_filter_is_changed,
+        image::nothing_passes_with_an_image_of_another_digest_and_the_right_one_recovers,
+        policy::a_bad_configuration_is_refused_and_the_old_one_goes_on_to_decide,
+        policy::a_new_gateway_with_a_bad_configuration_says_it_is_ready_and_refuses_everything,
+        policy::a_policy_changed_under_load_decides_each_request_by_the_old_or_by_the_new,
+        rollout::at_the_default_wait_a_new_image_lets_none_in_that_it_should_not,
+        rollout::a_new_image_under_load_loses_no_request_and_lets_none_in_that_it_should_not,
+    ];
+    Ok(libtest_mimic::run(&arguments, tests).exit_code())
 }
 
-async fn the_filter_was_pulled_by_its_digest(istio: &Istio, mesh: &Mesh) {
-    for agent in &istio.agents {
-        let metrics = agent.metrics().await.unwrap();
-        let fetched: Vec<&str> = metrics
-            .lines()
-            .filter(|line| line.contains("wasm_remote_fetch_count{"))
-            .collect();
-        assert!(
-            !fetched.is_empty()
-                && fetched
-                    .iter()
-                    .all(|line| line.contains("result=\"success\"")),
-            "{fetched:?}"
-        );
-    }
-    for gateway in &mesh.gateways {
-        let dump = page(gateway.admin(), "/config_dump?resource=ecds_filters").await;
-        let code =
-            &dump["configs"][0]["ecds_filter"]["typed_config"]["config"]["vm_config"]["code"];
-        let file = code["local"]["filename"].as_str().unwrap();
-        let digest = istio.digest.trim_start_matches("sha256:");
-        assert!(file.ends_with(&format!("/{digest}.wasm")), "{file}");
-    }
-}
-
-/// The gateway's listener, as Envoy has it.
-async fn listener(admin: std::net::SocketAddr, port: u16) -> Value {
-    let dump = page(admin, "/config_dump?resource=dynamic_listeners").await;
-    let listeners = dump["configs"].as_array().unwrap();
-    let found = listeners.iter().find_map(|listener| {
-        let listener = &listener["active_state"]["listener"];
-        let address = &listener["address"]["socket_address"]["port_value"];
-        (*address == port).then(|| listener.clone())
-    });
-    found.unwrap_or_else(|| panic!("no listener on {port}: {dump:#}"))
-}
-
+/// A page of Envoy's admin port.
 async fn page(admin: std::net::SocketAddr, path: &str) -> Value {
     let mut exchange = Exchange::open_clear(admin).await.unwrap();
     let ask = Ask::get(&admin.to_string(), path);
     exchange.send(ask).await.unwrap().json()
 }
-
-/// The filter's name in Envoy, since istiod reads a WasmPlugin as a TrafficExtension.
-const FILTER: &str = "extensions.istio.io/trafficextension/istio-ingress.identity-filter~istio-translated-wasmplugin";

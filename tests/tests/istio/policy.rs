@@ -14,8 +14,7 @@ use e2e::{
 use hyper::StatusCode;
 use serde_json::json;
 
-#[tokio::test]
-async fn a_bad_configuration_is_refused_and_the_old_one_goes_on_to_decide() {
+pub(crate) async fn a_bad_configuration_is_refused_and_the_old_one_goes_on_to_decide() {
     let mut ground = Ground::prepare().await.unwrap();
     let way = ground.open().await.unwrap();
     assert_eq!(payments(&ground, &way).await, StatusCode::OK);
@@ -47,8 +46,8 @@ async fn a_bad_configuration_is_refused_and_the_old_one_goes_on_to_decide() {
 
 /// Envoy opens a listener as soon as an attempt to configure its filters has ended, however it
 /// ended.
-#[tokio::test]
-async fn a_new_gateway_with_a_bad_configuration_says_it_is_ready_and_refuses_everything() {
+pub(crate) async fn a_new_gateway_with_a_bad_configuration_says_it_is_ready_and_refuses_everything()
+{
     let mut ground = Ground::prepare().await.unwrap();
     let good = ground.plugin.clone();
     ground.plugin["policy"]["mode"] = json!("lenient");
@@ -83,8 +82,7 @@ async fn a_new_gateway_with_a_bad_configuration_says_it_is_ready_and_refuses_eve
 }
 
 /// `/orders/list` is forbidden to payments' administrators at first, and then allowed to them.
-#[tokio::test]
-async fn a_policy_changed_under_load_decides_each_request_by_the_old_or_by_the_new() {
+pub(crate) async fn a_policy_changed_under_load_decides_each_request_by_the_old_or_by_the_new() {
     let mut ground = Ground::prepare().await.unwrap();
     let way = ground.open().await.unwrap();
     assert_eq!(payments(&ground, &way).await, StatusCode::OK);

@@ -1,10 +1,13 @@
 //! Another version of the filter takes the place of the one that serves.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use e2e::{
     deadline::eventually,
-    istio::ground::{Ground, Way},
+    istio::{
+        ground::{Ground, Way},
+        image,
+    },
     load::Load,
     token::with_broken_signature,
     tools,
@@ -13,12 +16,23 @@ use hyper::StatusCode;
 
 use crate::{
     page,
-    policy::{LIMIT, LOAD, asking, load, payments, statuses},
+    policy::{LIMIT, LOAD, asking, load, payments},
 };
 
-#[tokio::test]
-async fn a_new_image_under_load_loses_no_request_and_lets_none_in_that_it_should_not() {
+pub(crate) async fn a_new_image_under_load_loses_no_request_and_lets_none_in_that_it_should_not() {
+    new_image_under_load(Ground::prepare().await.unwrap(), &[]).await;
+}
+
+/// A machine that is slow may need longer than the default for the new module's keys.
+pub(crate) async fn at_the_default_wait_a_new_image_lets_none_in_that_it_should_not() {
     let mut ground = Ground::prepare().await.unwrap();
+    let keys = ground.plugin["providers"][0]["jwks"].as_object_mut();
+    keys.unwrap().remove("wait_milliseconds").unwrap();
+    new_image_under_load(ground, &["503"]).await;
+}
+
+/// `tolerated` may come beside the statuses that have to.
+async fn new_image_under_load(mut ground: Ground, tolerated: &[&str]) {
     let way = ground.open().await.unwrap();
     assert_eq!(payments(&ground, &way).await, StatusCode::OK);
     let before = ground.workload.requests();
@@ -38,10 +52,14 @@ async fn a_new_image_under_load_loses_no_request_and_lets_none_in_that_it_should
     foreign.goes_on(LOAD, "403").await.unwrap();
     forged.goes_on(LOAD, "401").await.unwrap();
 
-    let honest = honest.end().await;
-    assert_eq!(statuses(&forged.end().await), ["401"]);
-    assert_eq!(statuses(&foreign.end().await), ["403"]);
-    assert_eq!(statuses(&honest), ["200"]);
+    let (honest, foreign, forged) = (honest.end().await, foreign.end().await, forged.end().await);
+    for (tally, due) in [(&honest, "200"), (&foreign, "403"), (&forged, "401")] {
+        println!("{tally:?}");
+        let others = tally.keys().filter(|status| *status != due);
+        for status in others {
+            assert!(tolerated.contains(&status.as_str()), "{due}: {tally:?}");
+        }
+    }
     assert_eq!(ground.workload.requests() - before, honest["200"]);
 }
 
@@ -50,36 +68,7 @@ async fn a_new_image_under_load_loses_no_request_and_lets_none_in_that_it_should
 fn next_image(ground: &Ground) -> String {
     let mut module = fs::read(tools::filter().unwrap()).unwrap();
     module.extend(b"\x00\x08\x07version");
-    let folder = ground.folder.path().join("next");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("plugin.wasm"), module).unwrap();
-    fs::write(folder.join("config.json"), "{}").unwrap();
-    let packed = Command::new("tar")
-        .args(["--create", "--gzip", "--file=layer.tar.gz", "plugin.wasm"])
-        .current_dir(&folder)
-        .status();
-    assert!(packed.unwrap().success());
-    let (name, _digest) = ground.image.split_once('@').unwrap();
-    let name = name.trim_start_matches("oci://");
-    let pushed = Command::new(tools::oras().unwrap())
-        .args([
-            "push",
-            "--plain-http",
-            "--format",
-            "go-template={{.digest}}",
-        ])
-        .args([
-            "--config",
-            "config.json:application/vnd.oci.image.config.v1+json",
-        ])
-        .arg(format!("{name}:next"))
-        .arg("layer.tar.gz:application/vnd.oci.image.layer.v1.tar+gzip")
-        .current_dir(&folder)
-        .output()
-        .unwrap();
-    let digest = String::from_utf8(pushed.stdout).unwrap();
-    assert!(digest.starts_with("sha256:"), "{digest}");
-    format!("oci://{name}@{}", digest.trim())
+    image::push(&ground.image, "next", &module, &ground.folder).unwrap()
 }
 
 /// Waits until Envoy has this image's module.
