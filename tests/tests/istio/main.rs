@@ -15,6 +15,7 @@ mod doors;
 mod image;
 mod policy;
 mod rollout;
+mod sidecars;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ fn main() -> Result<ExitCode, HarnessError> {
         conversation::istio_takes_the_manifests_and_puts_everything_in_its_place,
         conversation::the_conversation_holds_behind_istio,
         doors::what_does_not_come_from_the_front_is_refused_and_counted,
+        doors::who_is_not_the_front_is_refused_by_the_policy_where_the_handshake_lets_him_in,
         image::a_registry_that_was_down_at_the_start_is_asked_again_when_istiod_is_started_anew,
         image::a_registry_that_was_down_at_the_start_is_asked_again_when_the_filter_is_changed,
         image::nothing_passes_with_an_image_of_another_digest_and_the_right_one_recovers,
@@ -53,6 +55,9 @@ fn main() -> Result<ExitCode, HarnessError> {
         policy::a_policy_changed_under_load_decides_each_request_by_the_old_or_by_the_new,
         rollout::at_the_default_wait_a_new_image_lets_none_in_that_it_should_not,
         rollout::a_new_image_under_load_loses_no_request_and_lets_none_in_that_it_should_not,
+        sidecars::a_workload_hears_the_gateway_alone_and_what_was_decided_for_its_namespace,
+        sidecars::a_workload_takes_no_clear_text_and_nobody_without_a_certificate,
+        sidecars::who_may_call_a_workload_may_still_not_bring_the_gateways_headers,
     ];
     Ok(libtest_mimic::run(&arguments, tests).exit_code())
 }
