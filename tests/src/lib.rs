@@ -45,5 +45,6 @@ pub mod service_manager;
 pub mod stand;
 pub mod token;
 pub mod tools;
+pub mod trap;
 pub mod websocket;
 pub mod workload;

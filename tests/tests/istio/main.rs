@@ -12,6 +12,7 @@
 mod control_plane;
 mod conversation;
 mod doors;
+mod ended_vm;
 mod image;
 mod policy;
 mod rollout;
@@ -47,6 +48,8 @@ fn main() -> Result<ExitCode, HarnessError> {
         conversation::the_conversation_holds_behind_istio,
         doors::what_does_not_come_from_the_front_is_refused_and_counted,
         doors::who_is_not_the_front_is_refused_by_the_policy_where_the_handshake_lets_him_in,
+        ended_vm::with_fail_close_nothing_passes_until_the_filter_is_configured_anew,
+        ended_vm::with_fail_reload_the_vm_comes_back_and_nothing_passes_meanwhile,
         image::a_registry_that_was_down_at_the_start_is_asked_again_when_istiod_is_started_anew,
         image::a_registry_that_was_down_at_the_start_is_asked_again_when_the_filter_is_changed,
         image::nothing_passes_with_an_image_of_another_digest_and_the_right_one_recovers,
