@@ -9,6 +9,7 @@
     reason = "a failed test says what it saw, and so does a passed one"
 )]
 
+mod components;
 mod control_plane;
 mod conversation;
 mod doors;
@@ -43,6 +44,8 @@ fn main() -> Result<ExitCode, HarnessError> {
     let arguments = Arguments::from_args();
     network::leave_the_machines()?;
     let tests = tests![
+        components::a_second_check_sees_the_token_and_refuses_what_it_does_not_know,
+        components::a_traffic_extension_brings_the_filter_as_the_plugin_does,
         control_plane::traffic_goes_on_without_istiod_and_one_that_is_started_again_takes_over,
         conversation::istio_takes_the_manifests_and_puts_everything_in_its_place,
         conversation::the_conversation_holds_behind_istio,
