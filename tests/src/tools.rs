@@ -79,12 +79,12 @@ pub fn oras() -> Result<PathBuf, HarnessError> {
     built(".cache/tools/oras", "./scripts/test istio")
 }
 
-/// Istio's control plane, fed from files.
+/// Istio's control plane, fed from files, in the version that `scripts/test istio` chose last.
 ///
 /// # Errors
 /// [`HarnessError::NotBuilt`].
 pub fn istiod() -> Result<PathBuf, HarnessError> {
-    built(".cache/istio/istiod", "./scripts/test istio")
+    built(".cache/tools/istio/istiod", "./scripts/test istio")
 }
 
 /// Istio's agent of a gateway.
@@ -92,7 +92,7 @@ pub fn istiod() -> Result<PathBuf, HarnessError> {
 /// # Errors
 /// [`HarnessError::NotBuilt`].
 pub fn pilot_agent() -> Result<PathBuf, HarnessError> {
-    built(".cache/istio/pilot-agent", "./scripts/test istio")
+    built(".cache/tools/istio/pilot-agent", "./scripts/test istio")
 }
 
 /// What that agent makes Envoy's bootstrap of; it is part of Istio's images.
@@ -100,7 +100,10 @@ pub fn pilot_agent() -> Result<PathBuf, HarnessError> {
 /// # Errors
 /// [`HarnessError::NotBuilt`].
 pub fn envoy_bootstrap() -> Result<PathBuf, HarnessError> {
-    built(".cache/istio/envoy_bootstrap.json", "./scripts/test istio")
+    built(
+        ".cache/tools/istio/envoy_bootstrap.json",
+        "./scripts/test istio",
+    )
 }
 
 /// The OpenID provider's script, with the packages that it needs beside it.
