@@ -34,7 +34,6 @@ pub(crate) struct Acceptor {
     /// Each connection's task holds a clone.
     alive: mpsc::Sender<()>,
     workers: Workers,
-    /// Kept open for the day when there are no descriptors left.
     reserve: Option<File>,
     errors: Throttle,
     refusals: Throttle,
@@ -45,6 +44,7 @@ impl Acceptor {
         slot: Arc<ArcSwap<Shared>>,
         drain: Drain,
         removal: Drain,
+        reserve: Option<File>,
         alive: mpsc::Sender<()>,
         workers: Workers,
     ) -> Self {
@@ -54,7 +54,7 @@ impl Acceptor {
             removal,
             alive,
             workers,
-            reserve: reserve(),
+            reserve,
             errors: Throttle::default(),
             refusals: Throttle::default(),
         }
@@ -211,6 +211,8 @@ fn start(accepted: Accepted<TcpStream>, drain: &Drain, alive: &mpsc::Sender<()>)
     });
 }
 
-fn reserve() -> Option<File> {
+/// A descriptor for the day when there are none left. The first one is taken with the socket, before
+/// the process says that it is ready: what it then has open is what it has open at rest.
+pub(crate) fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }

@@ -1,6 +1,7 @@
 //! The threads that relay: each with its own runtime, its own listening sockets, and the orders it
 //! gets.
 
+use std::fs::File;
 use std::io;
 use std::net::TcpListener as Socket;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) struct Order {
     pub(crate) slot: Arc<ArcSwap<Shared>>,
     /// Ends the accepting; connections live on.
     pub(crate) removal: Drain,
+    /// See [`crate::listener::reserve`].
+    pub(crate) reserve: Option<File>,
 }
 
 /// What a worker is told.
@@ -161,6 +164,7 @@ impl Work {
                 socket,
                 slot,
                 removal,
+                reserve,
             } = match word {
                 Word::Listen(order) => order,
                 Word::Answer(asker) => {
@@ -173,7 +177,7 @@ impl Work {
                 Ok(socket) => {
                     let (drain, task) = (self.drain.clone(), task.clone());
                     let workers = self.workers.clone();
-                    let acceptor = Acceptor::new(slot, drain, removal, task, workers);
+                    let acceptor = Acceptor::new(slot, drain, removal, reserve, task, workers);
                     tokio::spawn(acceptor.run(socket));
                 }
                 Err(error) => tracing::error!(%error, "a listener could not be started"),

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::{Fingerprint, Listener};
 use crate::drain::{DrainTrigger, Phase};
+use crate::listener::reserve;
 use crate::shared::{Shared, Surroundings};
 use crate::worker::Order;
 
@@ -42,6 +43,7 @@ impl Serving {
                 socket,
                 slot: Arc::clone(&slot),
                 removal: removed.clone(),
+                reserve: reserve(),
             };
             (worker, order)
         };
