@@ -12,7 +12,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
-use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
+use rustls::{CertificateError, ClientConfig, CommonState, Error, HandshakeKind, ServerConfig};
 
 use crate::buffer::{Buffer, READ_MAX};
 use crate::route::Target;
@@ -25,10 +25,20 @@ pub(crate) enum TlsError {
     MessageTooLarge,
     #[error("the output buffer is full")]
     OutputFull,
-    #[error("tls: {0}")]
-    Protocol(#[from] rustls::Error),
+    #[error("tls: {}", in_words(.0))]
+    Protocol(#[from] Error),
     #[error("the session was used out of order")]
     Unsettled,
+}
+
+/// rustls shows a verifier's own reasons as they stand in its code.
+fn in_words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(reason)) => {
+            format!("invalid peer certificate: {reason}")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// What [`Session::open`] came to.

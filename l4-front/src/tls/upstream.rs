@@ -10,8 +10,8 @@ use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerMisbehaved, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, PeerMisbehaved,
+    RootCertStore, SignatureScheme,
 };
 
 use crate::tls::certificate::Names;
@@ -49,6 +49,28 @@ pub(crate) fn client_config(
     builder.with_client_auth_cert(chain, key)
 }
 
+/// A certificate that chains to the right authority and is somebody else's.
+#[derive(Debug, thiserror::Error)]
+#[error("it holds {shown}, expected is {expected}")]
+struct WrongIdentity {
+    shown: String,
+    expected: String,
+}
+
+impl WrongIdentity {
+    fn new(names: &Names, expected: &str) -> Self {
+        let shown = match names.uris.as_slice() {
+            [] => "no URI name".to_owned(),
+            // What an authority signed may still hold what a terminal obeys.
+            uris => uris.join(" and ").escape_debug().to_string(),
+        };
+        Self {
+            shown,
+            expected: expected.to_owned(),
+        }
+    }
+}
+
 /// Accepts a chain to one of `roots` whose leaf holds exactly `spiffe_id` (SPIFFE X509-SVID
 /// section 5). The DNS name plays no part: a gateway serves many names with one identity.
 #[derive(Debug)]
@@ -79,7 +101,9 @@ impl ServerCertVerifier for SpiffeVerifier {
         if names.spiffe_id() == Some(self.spiffe_id.as_str()) {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(Error::InvalidCertificate(CertificateError::NotValidForName))
+            let reason = WrongIdentity::new(&names, &self.spiffe_id);
+            let reason = CertificateError::Other(OtherError(Arc::new(reason)));
+            Err(Error::InvalidCertificate(reason))
         }
     }
 
