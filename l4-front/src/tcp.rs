@@ -31,11 +31,21 @@ sockopt_impl!(
     u32
 );
 
+/// How the kernel finds out that a silent peer has gone. What is not set is the system's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keepalive {
+    /// Silence before it asks.
+    pub(crate) after: Duration,
+    /// Between two questions.
+    pub(crate) interval: Option<Duration>,
+    /// Unanswered questions that end the connection.
+    pub(crate) probes: Option<u32>,
+}
+
 /// For a connection on either side. TCP_NODELAY is always set: what is relayed is whole already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// Silence before the kernel asks the peer whether it is there.
-    pub(crate) keepalive: Option<Duration>,
+    pub(crate) keepalive: Option<Keepalive>,
     /// How long data may go without an acknowledgement before the connection is given up.
     pub(crate) user_timeout: Option<Duration>,
     /// Bytes that may wait in the socket unsent before it counts as full.
@@ -48,8 +58,15 @@ impl Options {
     pub(crate) fn apply(&self, socket: &TcpStream) {
         let socket = SockRef::from(socket);
         let _ = socket.set_tcp_nodelay(true);
-        if let Some(time) = self.keepalive {
-            let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time));
+        if let Some(keepalive) = self.keepalive {
+            let mut wanted = TcpKeepalive::new().with_time(keepalive.after);
+            if let Some(interval) = keepalive.interval {
+                wanted = wanted.with_interval(interval);
+            }
+            if let Some(probes) = keepalive.probes {
+                wanted = wanted.with_retries(probes);
+            }
+            let _ = socket.set_tcp_keepalive(&wanted);
         }
         if self.user_timeout.is_some() {
             let _ = socket.set_tcp_user_timeout(self.user_timeout);
@@ -198,12 +215,18 @@ impl Dialling {
 #[cfg(test)]
 mod tests {
     use nix::sys::socket::getsockopt;
-    use nix::sys::socket::sockopt::{KeepAlive, TcpKeepIdle, TcpNoDelay, TcpUserTimeout};
+    use nix::sys::socket::sockopt::{
+        KeepAlive, TcpKeepCount, TcpKeepIdle, TcpKeepInterval, TcpNoDelay, TcpUserTimeout,
+    };
 
     use super::*;
 
     const OPTIONS: Options = Options {
-        keepalive: Some(Duration::from_secs(33)),
+        keepalive: Some(Keepalive {
+            after: Duration::from_secs(33),
+            interval: Some(Duration::from_secs(7)),
+            probes: Some(4),
+        }),
         user_timeout: Some(Duration::from_secs(44)),
         not_sent_low_water: Some(16 * 1024),
     };
@@ -228,6 +251,8 @@ mod tests {
         assert!(getsockopt(&stream, TcpNoDelay).unwrap());
         assert!(getsockopt(&stream, KeepAlive).unwrap());
         assert_eq!(getsockopt(&stream, TcpKeepIdle).unwrap(), 33);
+        assert_eq!(getsockopt(&stream, TcpKeepInterval).unwrap(), 7);
+        assert_eq!(getsockopt(&stream, TcpKeepCount).unwrap(), 4);
         assert_eq!(getsockopt(&stream, TcpUserTimeout).unwrap(), 44_000);
         let low_water = SockRef::from(&stream).tcp_notsent_lowat().unwrap();
         assert_eq!(low_water, 16 * 1024);

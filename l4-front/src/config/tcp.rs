@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ConfigError;
 use super::checks::{bounded, once};
 use super::document::{ClusterTcp, ConnectionTcp, ListenerTcp};
-use crate::tcp::{Dialling, Listening, Options};
+use crate::tcp::{Dialling, Keepalive, Listening, Options};
 
 /// Checks one listener's; `at` is the path in the document.
 pub(super) fn validate_listening(
@@ -24,6 +24,8 @@ pub(super) fn validate_listening(
     let backlog = bounded(&format!("{at}.backlog"), tcp.backlog, 1..=65_535)?;
     let connection = ConnectionTcp {
         keepalive_seconds: tcp.keepalive_seconds,
+        keepalive_interval_seconds: tcp.keepalive_interval_seconds,
+        keepalive_probes: tcp.keepalive_probes,
         user_timeout_seconds: tcp.user_timeout_seconds,
         not_sent_low_water_bytes: tcp.not_sent_low_water_bytes,
     };
@@ -45,6 +47,8 @@ pub(super) fn validate_dialling(at: &str, tcp: &ClusterTcp) -> Result<Dialling, 
     }
     let connection = ConnectionTcp {
         keepalive_seconds: tcp.keepalive_seconds,
+        keepalive_interval_seconds: tcp.keepalive_interval_seconds,
+        keepalive_probes: tcp.keepalive_probes,
         user_timeout_seconds: tcp.user_timeout_seconds,
         not_sent_low_water_bytes: tcp.not_sent_low_water_bytes,
     };
@@ -60,7 +64,7 @@ fn validate(at: &str, tcp: &ConnectionTcp) -> Result<Options, ConfigError> {
             .map(|value| value.map(|value| Duration::from_secs(value.into())))
     };
     Ok(Options {
-        keepalive: seconds("keepalive_seconds", tcp.keepalive_seconds, 1, 32_767)?,
+        keepalive: validate_keepalive(at, tcp)?,
         user_timeout: seconds("user_timeout_seconds", tcp.user_timeout_seconds, 1, 86_400)?,
         not_sent_low_water: or_off(
             at,
@@ -70,6 +74,32 @@ fn validate(at: &str, tcp: &ConnectionTcp) -> Result<Options, ConfigError> {
             16 << 20,
         )?,
     })
+}
+
+fn validate_keepalive(at: &str, tcp: &ConnectionTcp) -> Result<Option<Keepalive>, ConfigError> {
+    let number = |key, got, most| or_off(at, key, got, 1, most);
+    let seconds = |value: u32| Duration::from_secs(value.into());
+    let after = number("keepalive_seconds", tcp.keepalive_seconds, 32_767)?;
+    let details = [
+        ("keepalive_interval_seconds", tcp.keepalive_interval_seconds, 32_767),
+        ("keepalive_probes", tcp.keepalive_probes, 127),
+    ];
+    if after.is_none()
+        && let Some((key, got, _most)) = details.iter().find(|(_key, got, _most)| *got != 0)
+    {
+        return Err(ConfigError::Value {
+            at: format!("{at}.{key}"),
+            value: got.to_string(),
+            allowed: "0 (keepalive_seconds is 0)",
+        });
+    }
+    let [interval, probes] = details.map(|(key, got, most)| number(key, got, most));
+    let (interval, probes) = (interval?.map(seconds), probes?);
+    Ok(after.map(|after| Keepalive {
+        after: seconds(after),
+        interval,
+        probes,
+    }))
 }
 
 /// 0 is off.

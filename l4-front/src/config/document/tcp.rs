@@ -8,6 +8,8 @@ use serde::Deserialize;
 #[derive(Debug)]
 pub(in crate::config) struct ConnectionTcp {
     pub(in crate::config) keepalive_seconds: u64,
+    pub(in crate::config) keepalive_interval_seconds: u64,
+    pub(in crate::config) keepalive_probes: u64,
     pub(in crate::config) user_timeout_seconds: u64,
     pub(in crate::config) not_sent_low_water_bytes: u64,
 }
@@ -24,6 +26,10 @@ pub(in crate::config) struct ListenerTcp {
     pub(in crate::config) fast_open_queue: u64,
     /// 1 to 32767, default 60; 0: off.
     pub(in crate::config) keepalive_seconds: u64,
+    /// 1 to 32767; 0, the default: the kernel's.
+    pub(in crate::config) keepalive_interval_seconds: u64,
+    /// 1 to 127; 0, the default: the kernel's.
+    pub(in crate::config) keepalive_probes: u64,
     /// 1 to 86400; 0, the default: off.
     pub(in crate::config) user_timeout_seconds: u64,
     /// 4096 to 16777216; 0, the default: the kernel's.
@@ -38,6 +44,8 @@ impl Default for ListenerTcp {
             defer_accept_seconds: 0,
             fast_open_queue: 0,
             keepalive_seconds: 60,
+            keepalive_interval_seconds: 0,
+            keepalive_probes: 0,
             user_timeout_seconds: 0,
             not_sent_low_water_bytes: 0,
         }
@@ -51,6 +59,10 @@ pub(in crate::config) struct ClusterTcp {
     pub(in crate::config) source_addresses: Vec<IpAddr>,
     /// 1 to 32767, default 60; 0: off.
     pub(in crate::config) keepalive_seconds: u64,
+    /// 1 to 32767; 0, the default: the kernel's.
+    pub(in crate::config) keepalive_interval_seconds: u64,
+    /// 1 to 127; 0, the default: the kernel's.
+    pub(in crate::config) keepalive_probes: u64,
     /// 1 to 86400; 0, the default: off.
     pub(in crate::config) user_timeout_seconds: u64,
     /// 4096 to 16777216; 0, the default: the kernel's.
@@ -62,6 +74,8 @@ impl Default for ClusterTcp {
         Self {
             source_addresses: Vec::new(),
             keepalive_seconds: 60,
+            keepalive_interval_seconds: 0,
+            keepalive_probes: 0,
             user_timeout_seconds: 0,
             not_sent_low_water_bytes: 0,
         }
