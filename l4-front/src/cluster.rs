@@ -26,6 +26,7 @@ use crate::balancer;
 use crate::discovery::Discovery;
 use crate::health::check::HealthCheck;
 use crate::health::watch::watch;
+use crate::proxy_protocol::kinds::Kinds;
 use crate::tcp::Dialling;
 
 /// Place of a cluster in [`crate::config::Config::clusters`].
@@ -43,7 +44,7 @@ pub(crate) enum ProxyProtocol {
     None,
     /// Version 1: addresses only.
     V1,
-    /// Version 2 with all that the front knows.
+    /// Version 2, with what else the front knows.
     #[default]
     V2,
 }
@@ -92,6 +93,8 @@ pub(crate) struct Cluster {
     pub(crate) roster: Roster,
     pub(crate) hash_key: HashKey,
     pub(crate) proxy_protocol: ProxyProtocol,
+    /// What version 2 says beside the addresses.
+    pub(crate) proxy_tlvs: Kinds,
     /// `None`: the downstream's own TLS goes to the endpoints.
     pub(crate) tls: Option<UpstreamTls>,
     pub(crate) dialling: Dialling,

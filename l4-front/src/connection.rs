@@ -344,26 +344,28 @@ fn header(
     match cluster.proxy_protocol {
         ProxyProtocol::None => Ok(Vec::new()),
         ProxyProtocol::V1 => Ok(proxy_protocol::encode_v1(source, destination)),
-        ProxyProtocol::V2 => proxy_protocol::encode_v2(&Facts {
-            source,
-            destination,
-            alpn: facts.alpn.as_deref(),
-            authority: record.sni.as_deref(),
-            unique_id: &record.connection_id,
-            tls: facts
-                .version
-                .zip(facts.cipher.as_deref())
-                .map(|(version, cipher)| TlsFacts {
+        ProxyProtocol::V2 => {
+            let certificate = certificate.map(|(names, thumbprint)| CertificateFacts {
+                common_name: names.common_name.as_deref(),
+                spiffe_id: names.spiffe_id(),
+                thumbprint,
+                resumed: facts.resumed,
+            });
+            let tls = facts.version.zip(facts.cipher.as_deref());
+            let facts = Facts {
+                source,
+                destination,
+                alpn: facts.alpn.as_deref(),
+                authority: record.sni.as_deref(),
+                unique_id: &record.connection_id,
+                tls: tls.map(|(version, cipher)| TlsFacts {
                     version,
                     cipher,
                     group: facts.group.as_deref(),
-                    certificate: certificate.map(|(names, thumbprint)| CertificateFacts {
-                        common_name: names.common_name.as_deref(),
-                        spiffe_id: names.spiffe_id(),
-                        thumbprint,
-                        resumed: facts.resumed,
-                    }),
+                    certificate,
                 }),
-        }),
+            };
+            proxy_protocol::encode_v2(&facts, &cluster.proxy_tlvs)
+        }
     }
 }

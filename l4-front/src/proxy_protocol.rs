@@ -5,7 +5,10 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use self::kinds::Kinds;
+
 pub(crate) mod decode;
+pub(crate) mod kinds;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2, command LOCAL, no addresses (section 2.2): the front speaks for itself, as in a health
@@ -83,26 +86,31 @@ pub(crate) struct HeaderTooLong {
     bytes: usize,
 }
 
-/// A version 2 header (section 2.2) with a CRC32C over all of it.
+/// A version 2 header (section 2.2) with TLVs of these kinds, and a CRC32C over all of it.
 ///
 /// # Errors
 /// If the header would be larger than 4096 bytes: names in certificates are the peer's choice.
-pub(crate) fn encode_v2(facts: &Facts<'_>) -> Result<Vec<u8>, HeaderTooLong> {
+pub(crate) fn encode_v2(facts: &Facts<'_>, kinds: &Kinds) -> Result<Vec<u8>, HeaderTooLong> {
     let mut tlvs = Tlvs::default();
+    let mut push = |kind, value: &[u8]| {
+        if kinds.include(kind) {
+            tlvs.push(kind, value);
+        }
+    };
     if let Some(alpn) = facts.alpn {
-        tlvs.push(TLV_ALPN, alpn);
+        push(TLV_ALPN, alpn);
     }
     if let Some(authority) = facts.authority {
-        tlvs.push(TLV_AUTHORITY, authority.as_bytes());
+        push(TLV_AUTHORITY, authority.as_bytes());
     }
-    tlvs.push(TLV_UNIQUE_ID, facts.unique_id.as_bytes());
+    push(TLV_UNIQUE_ID, facts.unique_id.as_bytes());
     if let Some(tls) = &facts.tls {
-        tlvs.push(TLV_SSL, &ssl(tls));
+        push(TLV_SSL, &ssl(tls));
         if let Some(certificate) = &tls.certificate {
             if let Some(id) = certificate.spiffe_id {
-                tlvs.push(TLV_SPIFFE_ID, id.as_bytes());
+                push(TLV_SPIFFE_ID, id.as_bytes());
             }
-            tlvs.push(TLV_CERTIFICATE_SHA256, certificate.thumbprint.as_bytes());
+            push(TLV_CERTIFICATE_SHA256, certificate.thumbprint.as_bytes());
         }
     }
     tlvs.push(TLV_CRC32C, &[0; 4]);
@@ -247,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_header_is_as_specified() {
-        let header = encode_v2(&facts()).unwrap();
+        let header = encode_v2(&facts(), &Kinds::default()).unwrap();
         assert_eq!(
             &header[..12],
             b"\x0D\x0A\x0D\x0A\x00\x0D\x0A\x51\x55\x49\x54\x0A"
@@ -280,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_checksum_covers_everything() {
-        let mut header = encode_v2(&facts()).unwrap();
+        let mut header = encode_v2(&facts(), &Kinds::default()).unwrap();
         let at = header.len() - 4;
         let sent = u32::from_be_bytes(header[at..].try_into().unwrap());
         header[at..].fill(0);
@@ -299,7 +307,7 @@ mod tests {
             thumbprint: THUMBPRINT,
             resumed: false,
         });
-        let header = encode_v2(&facts).unwrap();
+        let header = encode_v2(&facts, &Kinds::default()).unwrap();
         let found = tlvs(&header[28..]);
         let ssl = &found.iter().find(|(kind, _)| *kind == 0x20).unwrap().1;
         assert_eq!(ssl[..5], [0x07, 0, 0, 0, 0]);
@@ -318,7 +326,7 @@ mod tests {
             thumbprint: THUMBPRINT,
             resumed: true,
         });
-        let found = tlvs(&encode_v2(&facts).unwrap()[28..]);
+        let found = tlvs(&encode_v2(&facts, &Kinds::default()).unwrap()[28..]);
         let kinds: Vec<_> = found.iter().map(|(kind, _)| *kind).collect();
         assert_eq!(kinds, [0x01, 0x02, 0x05, 0x20, 0xE1, 0x03]);
     }
@@ -331,7 +339,7 @@ mod tests {
             tls: None,
             ..facts()
         };
-        let header = encode_v2(&bare).unwrap();
+        let header = encode_v2(&bare, &Kinds::default()).unwrap();
         let kinds: Vec<_> = tlvs(&header[28..]).iter().map(|(kind, _)| *kind).collect();
         assert_eq!(kinds, [0x05, 0x03]);
     }
@@ -376,7 +384,7 @@ mod tests {
                 authority: Some(authority),
                 ..facts()
             };
-            assert!(encode_v2(&facts).is_err());
+            assert!(encode_v2(&facts, &Kinds::default()).is_err());
         }
     }
 }

@@ -3,6 +3,7 @@
 mod dns;
 mod endpoints;
 mod health_check;
+mod proxy;
 mod rules;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::checks::{bounded, seconds};
 use super::document::{self, Balance, CertificateFiles};
 use super::{ConfigError, files, tcp};
 use crate::cluster::roster::Roster;
-use crate::cluster::{Cluster, HashKey, ProxyProtocol, ServerNamePolicy, UpstreamTls};
+use crate::cluster::{Cluster, HashKey, ServerNamePolicy, UpstreamTls};
 use crate::discovery::Discovery;
 use crate::tls::upstream;
 
@@ -29,17 +30,14 @@ pub(super) fn validate(
     let discovery = validate_dns(at, &cluster)?;
     let rules = rules::validate(at, &cluster)?;
     let hash_key = validate_hash_key(&format!("{at}.hash"), &cluster)?;
+    let proxy = proxy::validate(at, &cluster)?;
     let tls = cluster
         .tls
         .map(|tls| validate_tls(&format!("{at}.tls"), tls, provider))
         .transpose()?;
     let (tls, client_config) = tls.unzip();
     let client_config = client_config.map(Arc::new);
-    let proxy_protocol = match cluster.proxy_protocol {
-        document::ProxyProtocol::None => ProxyProtocol::None,
-        document::ProxyProtocol::V1 => ProxyProtocol::V1,
-        document::ProxyProtocol::V2 => ProxyProtocol::V2,
-    };
+    let (proxy_protocol, proxy_tlvs) = proxy;
     let around = Surroundings {
         config: client_config.as_ref(),
         server_name: tls.as_ref().map(|tls: &UpstreamTls| &tls.server_name),
@@ -56,6 +54,7 @@ pub(super) fn validate(
         roster,
         hash_key,
         proxy_protocol,
+        proxy_tlvs,
         health_check,
         discovery,
         tls,

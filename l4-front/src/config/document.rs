@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub(super) use self::cluster::{
-    Balance, CheckKind, Cluster, ClusterTls, Dns, Ejection, HashKey, HealthCheck, ProxyProtocol,
+    Balance, CheckKind, Cluster, ClusterTls, Dns, Ejection, HashKey, HealthCheck, ProxyProtocol, Tlv,
     Records,
 };
 pub(super) use self::process::{Sandbox, Upgrade};

@@ -201,6 +201,7 @@ fn check_tlvs(header: &[u8], mut tlvs: &[u8]) -> Result<(), DecodeError> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::kinds::Kinds;
     use super::super::{Facts, encode_v1, encode_v2};
     use super::*;
 
@@ -216,15 +217,15 @@ mod tests {
     }
 
     fn v2(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
-        encode_v2(&Facts {
+        let facts = Facts {
             source: from,
             destination: to,
             alpn: Some(b"h2"),
             authority: Some("pay.example.com"),
             unique_id: "0199d0a8-0000-7000-8000-000000000001",
             tls: None,
-        })
-        .unwrap()
+        };
+        encode_v2(&facts, &Kinds::default()).unwrap()
     }
 
     fn raw_v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {

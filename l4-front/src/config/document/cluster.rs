@@ -31,6 +31,8 @@ pub(in crate::config) struct Cluster {
     pub(in crate::config) ejection: Ejection,
     #[serde(default)]
     pub(in crate::config) proxy_protocol: ProxyProtocol,
+    /// With `proxy_protocol: v2` only. Default: all.
+    pub(in crate::config) proxy_tlvs: Option<Vec<Tlv>>,
     pub(in crate::config) tls: Option<ClusterTls>,
     #[serde(default)]
     pub(in crate::config) connect: Connect,
@@ -137,6 +139,18 @@ pub(in crate::config) enum ProxyProtocol {
     V1,
     #[default]
     V2,
+}
+
+/// The checksum is always there.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Tlv {
+    Alpn,
+    Authority,
+    CertificateSha256,
+    SpiffeId,
+    Ssl,
+    UniqueId,
 }
 
 #[derive(Debug, Deserialize)]
