@@ -85,7 +85,9 @@ async fn the_tlv_about_tls_is_byte_for_byte_what_haproxy_sends() {
 
     let theirs = ssl(&theirs);
     assert!(
-        theirs.windows(10).any(|bytes| bytes == b"\x21\0\x07TLSv1.3"),
+        theirs
+            .windows(10)
+            .any(|bytes| bytes == b"\x21\0\x07TLSv1.3"),
         "{theirs:02x?}"
     );
     let ours = ssl(&ours.header);
@@ -138,7 +140,14 @@ async fn nginx(pki: &Pki, folder: &RunFolder) -> (Process, SocketAddr) {
     let config = folder.write("nginx.conf", &config).unwrap();
     let config = config.to_string_lossy();
     let arguments = ["-e", "stderr", "-c", &config];
-    started("nginx", &tools::nginx().unwrap(), &arguments, folder, address).await
+    started(
+        "nginx",
+        &tools::nginx().unwrap(),
+        &arguments,
+        folder,
+        address,
+    )
+    .await
 }
 
 /// Ends TLS as the front does, and sends a header of its own.
@@ -160,7 +169,14 @@ async fn haproxy(pki: &Pki, folder: &RunFolder, to: SocketAddr) -> (Process, Soc
     let config = folder.write("haproxy.cfg", &config).unwrap();
     let config = config.to_string_lossy();
     let arguments = ["-db", "-f", &config];
-    started("haproxy", &tools::haproxy().unwrap(), &arguments, folder, address).await
+    started(
+        "haproxy",
+        &tools::haproxy().unwrap(),
+        &arguments,
+        folder,
+        address,
+    )
+    .await
 }
 
 async fn started(

@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub(super) use self::cluster::{
-    Balance, CheckKind, Cluster, ClusterTls, Dns, Ejection, HashKey, HealthCheck, ProxyProtocol, Tlv,
-    Records,
+    Balance, CheckKind, Cluster, ClusterTls, Dns, Ejection, HashKey, HealthCheck, ProxyProtocol,
+    Records, Tlv,
 };
 pub(super) use self::process::{Sandbox, Upgrade};
 pub(super) use self::tcp::{ClusterTcp, ConnectionTcp, ListenerTcp};

@@ -81,7 +81,11 @@ fn validate_keepalive(at: &str, tcp: &ConnectionTcp) -> Result<Option<Keepalive>
     let seconds = |value: u32| Duration::from_secs(value.into());
     let after = number("keepalive_seconds", tcp.keepalive_seconds, 32_767)?;
     let details = [
-        ("keepalive_interval_seconds", tcp.keepalive_interval_seconds, 32_767),
+        (
+            "keepalive_interval_seconds",
+            tcp.keepalive_interval_seconds,
+            32_767,
+        ),
         ("keepalive_probes", tcp.keepalive_probes, 127),
     ];
     if after.is_none()

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::proxy_protocol::decode::{Decoded, decode};
+use crate::proxy_protocol::kinds::Kinds;
 use crate::proxy_protocol::{Facts, MAX_HEADER, encode_v1, encode_v2};
 
 /// `data` is what a trusted proxy sends first.
@@ -30,14 +31,15 @@ pub fn check(data: &[u8]) {
 }
 
 fn is_written_again(data: &[u8], used: usize, (source, destination): (SocketAddr, SocketAddr)) {
-    let v2 = encode_v2(&Facts {
+    let facts = Facts {
         source,
         destination,
         alpn: None,
         authority: None,
         unique_id: "0",
         tls: None,
-    });
+    };
+    let v2 = encode_v2(&facts, &Kinds::default());
     for header in [v2.unwrap(), encode_v1(source, destination)] {
         let again = decode(&header).unwrap().unwrap();
         assert_eq!(again.used, header.len());

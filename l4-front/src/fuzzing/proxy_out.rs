@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::draw::Draw;
 use crate::proxy_protocol::decode::{DecodeError, Decoded, decode};
+use crate::proxy_protocol::kinds::{Kind, Kinds};
 use crate::proxy_protocol::{CertificateFacts, Facts, MAX_HEADER, TlsFacts, encode_v1, encode_v2};
 
 /// The facts are drawn from `data`.
@@ -22,6 +23,7 @@ pub fn check(data: &[u8]) {
         draw.maybe(|draw| draw.text()),
     );
     let (thumbprint, resumed) = (draw.text(), draw.yes());
+    let kept = draw.maybe(|draw| kinds(draw.number()));
     let certificate = verified.then_some(CertificateFacts {
         common_name: name.as_deref(),
         spiffe_id: id.as_deref(),
@@ -44,10 +46,14 @@ pub fn check(data: &[u8]) {
     let line = encode_v1(source, destination);
     assert!(line.len() <= LONGEST_LINE);
     is_read_back(&line, &facts);
-    let wanted = tlvs(&facts);
+    let mut wanted = tlvs(&facts);
+    if let Some((_, numbers)) = &kept {
+        wanted.retain(|(number, _)| *number == 0x03 || numbers.contains(number));
+    }
     let (is_v4, _) = ends(&facts);
     let bytes = 16 + if is_v4 { 12 } else { 36 } + size(&wanted);
-    match encode_v2(&facts) {
+    let kinds = kept.map_or_else(Kinds::default, |(kinds, _)| Kinds::only(kinds));
+    match encode_v2(&facts, &kinds) {
         Err(refused) => assert!(bytes > MAX_HEADER, "{refused}"),
         Ok(header) => {
             assert_eq!(header.len(), bytes);
@@ -57,6 +63,23 @@ pub fn check(data: &[u8]) {
             survives_damage(header, damaged.into(), &facts);
         }
     }
+}
+
+/// The kinds of TLVs whose bit is set, and their numbers.
+fn kinds(bits: u16) -> (Vec<Kind>, Vec<u8>) {
+    [
+        (Kind::Alpn, 0x01),
+        (Kind::Authority, 0x02),
+        (Kind::UniqueId, 0x05),
+        (Kind::Ssl, 0x20),
+        (Kind::SpiffeId, 0xE0),
+        (Kind::CertificateSha256, 0xE1),
+    ]
+    .into_iter()
+    .enumerate()
+    .filter(|(place, _)| bits >> place & 1 == 1)
+    .map(|(_, kind)| kind)
+    .unzip()
 }
 
 /// Section 2.1 of the specification.

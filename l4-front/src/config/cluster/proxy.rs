@@ -6,10 +6,7 @@ use crate::config::document::{self, Cluster, Tlv};
 use crate::proxy_protocol::kinds::{Kind, Kinds};
 
 /// Checks the header that a cluster gets; `at` is the cluster's path in the document.
-pub(super) fn validate(
-    at: &str,
-    cluster: &Cluster,
-) -> Result<(ProxyProtocol, Kinds), ConfigError> {
+pub(super) fn validate(at: &str, cluster: &Cluster) -> Result<(ProxyProtocol, Kinds), ConfigError> {
     let version = match cluster.proxy_protocol {
         document::ProxyProtocol::None => ProxyProtocol::None,
         document::ProxyProtocol::V1 => ProxyProtocol::V1,
