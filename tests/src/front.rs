@@ -193,6 +193,12 @@ impl Front {
         log::json_lines(&self.access_log)
     }
 
+    /// The process id.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The process, to be asked to end.
     #[must_use]
     pub fn process(&mut self) -> &mut Process {

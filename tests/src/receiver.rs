@@ -44,10 +44,16 @@ impl Receiver {
     /// # Errors
     /// [`HarnessError::NoPort`] if no port can be bound.
     pub async fn start(pki: &Pki) -> Result<Self, HarnessError> {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), pki).await
+    }
+
+    /// The same at this address.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn start_at(address: SocketAddr, pki: &Pki) -> Result<Self, HarnessError> {
         let failed = |source| HarnessError::NoPort { source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(failed)?;
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
         Ok(Self {
             address: listener.local_addr().map_err(failed)?,
             listener,
@@ -98,14 +104,28 @@ impl Receiver {
     }
 
     async fn take_next(&self) -> Result<Received, HarnessError> {
-        let (mut stream, peer) =
-            self.listener
-                .accept()
-                .await
-                .map_err(|source| HarnessError::Connection {
-                    peer: self.address,
-                    source,
-                })?;
+        self.receive(self.arrival().await?).await
+    }
+
+    /// Takes the next connection as it is.
+    ///
+    /// # Errors
+    /// [`HarnessError::Connection`].
+    pub async fn arrival(&self) -> Result<TcpStream, HarnessError> {
+        let accepted = self.listener.accept().await;
+        let (stream, _peer) = accepted.map_err(|source| HarnessError::Connection {
+            peer: self.address,
+            source,
+        })?;
+        Ok(stream)
+    }
+
+    /// Takes such a connection apart.
+    ///
+    /// # Errors
+    /// As [`Receiver::accept`], and without its deadline.
+    pub async fn receive(&self, mut stream: TcpStream) -> Result<Received, HarnessError> {
+        let peer = stream.peer_addr().unwrap_or(self.address);
         let failed = |source| HarnessError::Connection { peer, source };
         let mut first_read = vec![0; FIRST_READ_BYTES];
         let length = stream.read(&mut first_read).await.map_err(failed)?;

@@ -1,56 +1,30 @@
-//! A soak: one real Envoy with the real module, and a million requests of honest and of hostile senders, each of which must
-//! get the answer that its kind deserves. The provider of keys is slow and broken for a while, and changes its key on the
-//! way. At the end no VM may have died, and memory must have been flat since the warm-up.
+//! Soaks: one half of the product under honest and hostile senders for long, each of which must get the answer that its kind
+//! deserves, and a look at what they leave behind.
 
-mod classes;
-mod director;
-mod key_server;
-mod load;
-mod material;
-mod report;
-mod watch;
+mod filter;
+mod front;
+mod growth;
+mod tally;
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
-use clap::Parser;
-use e2e::{
-    error::HarnessError,
-    pki::Pki,
-    plain_gateway::{self, PlainGateway, clear_cluster, identity_filter},
-    plugin,
-    process::Process,
-    run_folder::RunFolder,
-    tools,
-};
-use serde_json::{Value, json};
+use clap::{Parser, Subcommand};
+use e2e::error::HarnessError;
 
-use crate::{key_server::KeyServer, load::Load, material::Material, report::Report, watch::Watch};
-
-/// Sends a million requests, good and bad, to one Envoy with the identity filter, and looks at what they leave behind.
+/// Sends good and bad to one half of the product for long, and looks at what that leaves behind.
 #[derive(Debug, Parser)]
 struct Args {
-    /// How many requests are sent.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
-    requests: u64,
-    /// How many connections send them.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=200))]
-    connections: u64,
-    /// Chooses the requests; the same number chooses the same ones.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// One JSON object instead of the tables.
-    #[arg(long)]
-    json: bool,
+    #[command(subcommand)]
+    of: Half,
 }
 
-/// The filter fetches keys from here.
-const CLUSTER: &str = "issuer";
-
-/// What the route tells of the identity headers that the filter has set.
-const SEEN: [(&str, &str); 2] = [
-    ("x-seen-subject", "%REQ(X-IDENTITY-SUBJECT)%"),
-    ("x-seen-roles", "%REQ(X-IDENTITY-ROLES)%"),
-];
+#[derive(Debug, Subcommand)]
+enum Half {
+    /// A million requests to one Envoy with the identity filter.
+    Filter(filter::Args),
+    /// Ten minutes of all that a front meets.
+    Front(front::Args),
+}
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -59,7 +33,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(&args)),
+        Ok(runtime) => runtime.block_on(async {
+            match &args.of {
+                Half::Filter(args) => filter::run(args).await,
+                Half::Front(args) => front::run(args).await,
+            }
+        }),
         Err(source) => Err(HarnessError::Spawn {
             process: "the runtime".to_owned(),
             source,
@@ -73,65 +52,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// True when everything held.
-async fn run(args: &Args) -> Result<bool, HarnessError> {
-    let mut folder = RunFolder::create()?;
-    let pki = Pki::create(&folder)?;
-    eprintln!("  tokens: {} of each provider's keys", material::POOL);
-    let material = Arc::new(Material::make(&pki, &folder).await?);
-    let keys = KeyServer::start(material.keys_before()).await?;
-    let gateway = start(&material, &keys, &folder).await?;
-    let load = Load::new(
-        args.requests,
-        args.seed,
-        gateway.address,
-        Arc::clone(&material),
-    );
-    load.is_ready().await?;
-    let mut watch = Watch::begin(&gateway, args.requests).await?;
-    let senders = load.start(args.connections);
-    let directed = director::run(&load, &keys, &mut watch).await;
-    let tallies = senders.ended().await?;
-    directed?;
-    watch.sample(load.sent()).await?;
-    let report = Report::new(args.requests, tallies, watch.end().await?);
-    report.show(args.json);
-    let is_good = report.is_good();
-    if !is_good {
-        folder.keep();
-    }
-    Ok(is_good)
-}
-
-async fn start(
-    material: &Material,
-    keys: &KeyServer,
-    folder: &RunFolder,
-) -> Result<PlainGateway, HarnessError> {
-    let plan = plain_gateway::Plan {
-        filters: vec![identity_filter(
-            &tools::filter()?,
-            &configuration(material, keys),
-        )],
-        clusters: vec![clear_cluster(CLUSTER, keys.address())],
-        answer_headers: SEEN.to_vec(),
-        ..plain_gateway::Plan::default()
-    };
-    PlainGateway::start("soak-envoy", plan, Process::start, folder).await
-}
-
-fn configuration(material: &Material, keys: &KeyServer) -> Value {
-    let mut configuration = plugin::configuration(material.issuer());
-    configuration["providers"][0]["jwks"] = json!({
-        "cluster": CLUSTER,
-        "uri": format!("http://{}/jwks", keys.address()),
-        "refresh_seconds": 5,
-        "refresh_max_seconds": 5,
-        "timeout_seconds": 1,
-        // Senders that name an unknown key wait for it, and should not take the whole time of a run.
-        "wait_milliseconds": 200,
-    });
-    configuration
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e::error::HarnessError;
 use tokio::time::{Instant, sleep};
 
-use crate::{
+use super::{
     classes::Era,
     key_server::{KeyServer, Mood},
     load::Load,

@@ -3,7 +3,7 @@
 use e2e::{http::Ask, random::Random, token};
 use hyper::StatusCode;
 
-use crate::material::{Good, Material};
+use super::material::{Good, Material};
 
 /// Which RSA key the provider signs with, as far as the gateway can know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

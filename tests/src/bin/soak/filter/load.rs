@@ -18,10 +18,11 @@ use e2e::{
 use hyper::StatusCode;
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::{
+use super::{
     classes::{Class, Era, Expected},
     material::{Good, Material},
 };
+use crate::tally::Tally;
 
 /// What all senders share.
 #[derive(Debug, Clone)]
@@ -38,19 +39,6 @@ struct Shared {
     sent: AtomicU64,
     is_given_up: AtomicBool,
     era: Mutex<Era>,
-}
-
-/// What became of the requests of one class.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Tally {
-    /// How many were sent.
-    pub(crate) sent: u64,
-    /// How many passed.
-    pub(crate) passed: u64,
-    /// How many got another answer than they should.
-    pub(crate) wrong: u64,
-    /// The first of these.
-    pub(crate) first_wrong: Option<String>,
 }
 
 /// The running senders.
@@ -152,10 +140,7 @@ impl Senders {
                 })
             })?;
             for (sum, tally) in all.iter_mut().zip(tallies) {
-                sum.sent += tally.sent;
-                sum.passed += tally.passed;
-                sum.wrong += tally.wrong;
-                sum.first_wrong = sum.first_wrong.take().or(tally.first_wrong);
+                sum.add(tally);
             }
         }
         Ok(all)
@@ -192,8 +177,7 @@ impl Shared {
                 Err(error) => Some(error.chain()),
             };
             if let Some(problem) = problem {
-                tally.wrong += 1;
-                tally.first_wrong.get_or_insert(problem);
+                tally.is_wrong(problem);
                 if tally.wrong > WRONG_LIMIT {
                     self.is_given_up.store(true, Ordering::Relaxed);
                 }

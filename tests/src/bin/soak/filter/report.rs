@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     classes::Class,
-    load::Tally,
     watch::{Findings, Sample},
+};
+use crate::{
+    growth::{self, Bound},
+    tally::Tally,
 };
 
 /// The outcome of a run.
@@ -22,12 +25,7 @@ impl Report {
     pub(crate) fn new(requests: u64, tallies: Vec<Tally>, findings: Findings) -> Self {
         let mut problems = Vec::new();
         for ((_, name, _), tally) in Class::ALL.iter().zip(&tallies) {
-            if let Some(wrong) = &tally.first_wrong {
-                problems.push(format!(
-                    "{name}: {} wrong answers; first: {wrong}",
-                    tally.wrong
-                ));
-            }
+            problems.extend(tally.problem(name));
         }
         let sent: u64 = tallies.iter().map(|tally| tally.sent).sum();
         if sent != requests {
@@ -134,46 +132,30 @@ impl Report {
 
 /// What has grown since the warm-up, beyond what is allowed.
 fn growth(requests: u64, samples: &[Sample]) -> Vec<String> {
-    let is_warm = |sample: &&Sample| sample.requests * 100 >= requests * WARM_UP;
-    let mut warm = samples.iter().filter(is_warm);
-    let Some(base) = warm.next() else {
-        return vec!["nobody looked at memory after the warm-up".to_owned()];
-    };
-    type Figure = fn(&Sample) -> u64;
-    let figures: [(&str, Figure, u64); 3] = [
-        (
-            "resident KiB",
-            |sample| sample.resident_kib.into(),
-            RESIDENT_KIB,
-        ),
-        ("bytes of the VM", |sample| sample.wasm_bytes, WASM_BYTES),
-        (
-            "file descriptors",
-            |sample| sample.descriptors as u64,
-            DESCRIPTORS,
-        ),
-    ];
-    let mut grown = Vec::new();
-    for (name, figure, allowed) in figures {
-        let most = warm.clone().map(figure).max().unwrap_or_default();
-        let base = figure(base);
-        if base == 0 || most > base + allowed {
-            grown.push(format!(
-                "{name}: {base} after the warm-up, later {most}; {allowed} more are allowed"
-            ));
-        }
-    }
-    grown
+    let is_warm = |sample: &&Sample| sample.requests * 100 >= requests * growth::WARM_UP;
+    growth::problems(samples.iter().filter(is_warm), &BOUNDS)
 }
 
-/// Percent of the requests.
-const WARM_UP: u64 = 20;
-/// Buffers of connections, and what an allocator keeps for later.
-const RESIDENT_KIB: u64 = 4 * 1024;
-/// Pages of 64 KiB: none.
-const WASM_BYTES: u64 = 0;
-/// Connections that were just opened.
-const DESCRIPTORS: u64 = 16;
+const BOUNDS: [Bound<Sample>; 3] = [
+    // Buffers of connections, and what an allocator keeps for later.
+    Bound {
+        name: "resident KiB",
+        figure: |sample| sample.resident_kib.into(),
+        more: 4 * 1024,
+    },
+    // Pages of 64 KiB: none.
+    Bound {
+        name: "bytes of the VM",
+        figure: |sample| sample.wasm_bytes,
+        more: 0,
+    },
+    // Connections that were just opened.
+    Bound {
+        name: "file descriptors",
+        figure: |sample| sample.descriptors as u64,
+        more: 16,
+    },
+];
 
 #[cfg(test)]
 mod tests {
