@@ -14,7 +14,8 @@ use crate::{
     tools,
 };
 
-/// A running HAProxy that answers every request with what it knows of the connection.
+/// A running HAProxy that answers every request with what it knows of the connection. For browsers
+/// there is a page at `/page`, and at `/cut` the end of the connection without an answer.
 #[derive(Debug)]
 pub struct HaProxy {
     process: Process,
@@ -31,6 +32,7 @@ impl HaProxy {
         let chain = pki::read_pem(&pki.gateway.certificate)?;
         let key = pki::read_pem(&pki.gateway.private_key)?;
         let identity = folder.write_secret("haproxy.pem", &format!("{chain}{key}"))?;
+        let page = folder.write("page.html", PAGE)?;
         let config = format!(
             r#"global
   maxconn 100
@@ -41,6 +43,8 @@ defaults
   timeout server 10s
 frontend gateway
   bind {address} accept-proxy ssl crt {identity} ca-file {ca} verify required alpn h2,http/1.1
+  http-request return status 200 content-type text/html file "{page}" if {{ path /page }}
+  http-request reject if {{ path /cut }}
   http-request return status 200 content-type text/plain lf-string "{SAYS}"
 frontend ready
   bind {ready}
@@ -48,6 +52,7 @@ frontend ready
 "#,
             identity = identity.display(),
             ca = pki.mesh.certificate().display(),
+            page = page.display(),
         );
         let config = folder.write("haproxy.cfg", &config)?;
         let arguments = ["-db", "-f", &config.to_string_lossy()];
@@ -80,5 +85,19 @@ const SAYS: &str = concat!(
     r"authority %[fc_pp_authority]\nid %[fc_pp_unique_id]\n",
     r"sni %[ssl_fc_sni]\nalpn %[ssl_fc_alpn]\nversion %[ssl_fc_protocol]\n",
 );
+
+/// What a browser makes of it says how the page itself came, then what is said on a new connection.
+const PAGE: &str = r#"<!doctype html>
+<title>A page</title>
+<pre id="said">nothing</pre>
+<script>
+(async () => {
+  const said = ["page " + performance.getEntriesByType("navigation")[0].nextHopProtocol];
+  await fetch("/cut").catch(() => said.push("cut"));
+  said.push(await (await fetch("/")).text());
+  document.getElementById("said").textContent = said.join("\n");
+})();
+</script>
+"#;
 
 const START_LIMIT: Duration = Duration::from_secs(10);
