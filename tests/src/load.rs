@@ -103,8 +103,10 @@ fn locked(seen: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// At the same time, and requests on each before it is opened anew.
-const CONNECTIONS: usize = 2;
+/// At the same time, each with one request at a time.
+pub const CONNECTIONS: usize = 2;
+
+/// On a connection, before it is opened anew.
 const REQUESTS: usize = 20;
 
 const LIMIT: Duration = Duration::from_secs(60);
