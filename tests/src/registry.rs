@@ -14,7 +14,7 @@ use crate::{
     tools,
 };
 
-/// A running registry without TLS and without credentials.
+/// A running registry without TLS.
 #[derive(Debug)]
 pub struct Registry {
     process: Process,
@@ -27,7 +27,20 @@ impl Registry {
     /// # Errors
     /// [`HarnessError::ToolMissing`], [`HarnessError::Ended`] or [`HarnessError::Deadline`].
     pub async fn start(folder: &RunFolder) -> Result<Self, HarnessError> {
-        Self::start_at(ports::free()?, folder).await
+        Self::start_at(ports::free()?, "", folder).await
+    }
+
+    /// The same for those alone who have a name and password of this line, as `htpasswd -B` writes it.
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub async fn start_with_password(line: &str, folder: &RunFolder) -> Result<Self, HarnessError> {
+        let path = folder.write_secret("htpasswd", &format!("{line}\n"))?;
+        let auth = format!(
+            "auth: {{ htpasswd: {{ realm: run, path: \"{}\" }} }}\n",
+            path.display()
+        );
+        Self::start_at(ports::free()?, &auth, folder).await
     }
 
     /// Ends it as a crash would; what it has stored stays.
@@ -40,16 +53,20 @@ impl Registry {
     /// # Errors
     /// As [`Registry::start`].
     pub async fn start_again(&mut self, folder: &RunFolder) -> Result<(), HarnessError> {
-        *self = Self::start_at(self.address, folder).await?;
+        *self = Self::start_at(self.address, "", folder).await?;
         Ok(())
     }
 
-    async fn start_at(address: SocketAddr, folder: &RunFolder) -> Result<Self, HarnessError> {
+    async fn start_at(
+        address: SocketAddr,
+        auth: &str,
+        folder: &RunFolder,
+    ) -> Result<Self, HarnessError> {
         let config = format!(
             "version: 0.1\n\
              log: {{ level: warn, accesslog: {{ disabled: true }} }}\n\
              storage: {{ filesystem: {{ rootdirectory: \"{}\" }} }}\n\
-             http: {{ addr: \"{address}\" }}\n",
+             http: {{ addr: \"{address}\" }}\n{auth}",
             folder.file("registry").display(),
         );
         let config = folder.write("registry.yaml", &config)?;
@@ -59,9 +76,8 @@ impl Registry {
             .ready_when(START_LIMIT, async || {
                 let ask = Ask::get(&address.to_string(), "/v2/");
                 let asked = async { Exchange::open_clear(address).await?.send(ask).await };
-                asked
-                    .await
-                    .is_ok_and(|reply| reply.status == StatusCode::OK)
+                let up = [StatusCode::OK, StatusCode::UNAUTHORIZED];
+                asked.await.is_ok_and(|reply| up.contains(&reply.status))
             })
             .await?;
         Ok(Self { process, address })

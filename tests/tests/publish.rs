@@ -7,16 +7,17 @@
 )]
 
 use std::{
+    ffi::OsString,
     fs,
     io::Read,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 use e2e::{http::Reply, registry::Registry, run_folder::RunFolder, tools};
 use flate2::read::GzDecoder;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_published_image_is_one_manifest_whose_last_layer_holds_the_module() {
@@ -130,6 +131,45 @@ async fn another_folder_gives_the_same_digest() {
     assert_eq!(built, here);
 }
 
+/// ORAS asks the helper that docker's configuration names for this registry, and finds it on the `PATH`.
+#[tokio::test]
+async fn a_credential_helper_opens_a_registry_that_asks_for_a_password() {
+    let folder = RunFolder::create().unwrap();
+    let registry = Registry::start_with_password(ACCOUNT, &folder)
+        .await
+        .unwrap();
+    let reference = format!("{}/{REPOSITORY}:test", registry.address());
+    let helper = folder.write("docker-credential-run", HELPER).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o700)).unwrap();
+    let helpers = json!({ "credHelpers": { (registry.address().to_string()): "run" } });
+    let mut path = OsString::from(folder.path());
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    let with = |config: &str, text: &str| -> Output {
+        let config = folder.write(config, text).unwrap();
+        publishing(&tools::in_repository(""), &["--plain-http"], &reference)
+            .env("DOCKER_CONFIG", config.parent().unwrap())
+            .env("PATH", &path)
+            .output()
+            .unwrap()
+    };
+    fs::create_dir(folder.file("with")).unwrap();
+    fs::create_dir(folder.file("without")).unwrap();
+    let refused = with("without/config.json", "{}");
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned()
+        + &String::from_utf8_lossy(&refused.stdout);
+    assert!(
+        said.contains("401") || said.contains("basic credential not found"),
+        "{said}"
+    );
+    let pushed = with("with/config.json", &helpers.to_string());
+    let said = String::from_utf8_lossy(&pushed.stderr).into_owned()
+        + &String::from_utf8_lossy(&pushed.stdout);
+    assert!(pushed.status.success(), "{said}");
+    assert!(!said.contains(PASSWORD), "{said}");
+}
+
 /// What one run has pushed.
 struct Published {
     registry: Registry,
@@ -200,11 +240,7 @@ impl Published {
 
 /// Runs the script of this checkout and gives back the last line: the reference to pin.
 fn publish(root: &Path, options: &[&str], reference: &str, cargo_home: Option<&Path>) -> String {
-    let mut command = Command::new(root.join("scripts/publish-filter"));
-    command
-        .args(["--allow-dirty", "--source", SOURCE])
-        .args(options)
-        .arg(reference);
+    let mut command = publishing(root, options, reference);
     if let Some(home) = cargo_home {
         command.env("CARGO_HOME", home);
     }
@@ -216,6 +252,15 @@ fn publish(root: &Path, options: &[&str], reference: &str, cargo_home: Option<&P
         String::from_utf8_lossy(&output.stderr)
     );
     text.lines().last().unwrap().to_owned()
+}
+
+fn publishing(root: &Path, options: &[&str], reference: &str) -> Command {
+    let mut command = Command::new(root.join("scripts/publish-filter"));
+    command
+        .args(["--allow-dirty", "--source", SOURCE])
+        .args(options)
+        .arg(reference);
+    command
 }
 
 /// The same commit with the same changes in another folder; of what was installed here, the tools
@@ -250,6 +295,14 @@ fn git(arguments: &[&str]) -> String {
     assert!(output.status.success(), "git {arguments:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
+
+/// `publisher` with that password, by bcrypt.
+const ACCOUNT: &str = "publisher:$2b$04$Odl13KHFR/VB73gbLFRs1eqsS0UTzzRrjFXCI6z3jSSkFgq4vG3em";
+const PASSWORD: &str = "of-the-helper";
+const HELPER: &str = r#"#!/bin/sh
+[ "$1" = get ] && server=$(cat) &&
+  echo "{\"ServerURL\": \"$server\", \"Username\": \"publisher\", \"Secret\": \"of-the-helper\"}"
+"#;
 
 const REPOSITORY: &str = "sallyport/identity-filter";
 const NOWHERE: &str = "registry.invalid/sallyport/identity-filter:test";
