@@ -36,6 +36,7 @@ mod count;
 mod discovery;
 mod drain;
 mod error_chain;
+mod exhaustion;
 mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::cluster::endpoint::{Endpoint, Lease, Outcome};
 use crate::cluster::queue::Refused;
 use crate::cluster::{Cluster, NoLease, ServerNamePolicy};
+use crate::exhaustion::is_ours;
 use crate::leg::{Leg, LegError};
 use crate::tls::session::Session;
 
@@ -56,6 +57,7 @@ pub(crate) enum AttemptError {
 enum Blame {
     Downstream,
     Endpoint,
+    Front,
     /// The downstream chooses server name and protocol, so it can make an endpoint refuse. Only if
     /// another endpoint then accepts the same, the one that refused is to blame: else a stranger
     /// could have endpoints ejected.
@@ -75,8 +77,9 @@ impl AttemptError {
         }
     }
 
-    const fn blame(&self) -> Blame {
+    fn blame(&self) -> Blame {
         match self {
+            Self::Connect(error) if is_ours(error) => Blame::Front,
             Self::Connect(_) | Self::ConnectTimeout | Self::HandshakeTimeout => Blame::Endpoint,
             Self::Alpn { .. } | Self::Handshake(_) => Blame::Unclear,
             Self::NoLease(_) | Self::NoTls | Self::ServerName => Blame::Downstream,
@@ -205,7 +208,7 @@ impl<'a> Dial<'a> {
             Blame::Unclear => self
                 .refusals
                 .push((Arc::clone(endpoint), error.to_string())),
-            Blame::Downstream => {}
+            Blame::Downstream | Blame::Front => {}
         }
         self.attempts.error = Some(error);
     }
