@@ -4,16 +4,20 @@
 //! relay. A line that finds the queue full is counted as lost, never waited for.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
+use self::writer::Writer;
+
 mod line;
+mod writer;
 
 /// Lines that may wait for the disk; at about 600 bytes each this is 5 MiB.
 const QUEUE: usize = 8192;
@@ -105,18 +109,22 @@ pub(crate) enum Format {
 }
 
 impl AccessLog {
-    /// Starts the thread that writes to `file`. It ends, with everything written, once the last
-    /// [`AccessLog`] is dropped.
+    /// Starts the thread that writes to `file` and counts its failures. It ends, with everything
+    /// written that can be, once the last [`AccessLog`] is dropped.
     ///
     /// # Errors
     /// If there is no thread to be had.
-    pub(crate) fn start(file: File, format: Format) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn start(
+        file: File,
+        format: Format,
+        failures: Counter,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let (queue, lines) = sync_channel(QUEUE);
         let next = Arc::new(Mutex::new(None));
-        let theirs = Arc::clone(&next);
+        let writer = Writer::new(file, Arc::clone(&next), failures);
         let writer = thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_lines(&lines, file, &theirs))?;
+            .spawn(move || writer.run(&lines))?;
         let log = Self {
             queue,
             format,
@@ -160,34 +168,58 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// Writes what has queued up in one go, so that a burst costs few system calls and a quiet line
-/// appears at once.
-fn write_lines(lines: &Receiver<String>, file: File, next: &Mutex<Option<File>>) {
-    let mut out = BufWriter::new(file);
-    while let Ok(line) = lines.recv() {
-        // The buffer is empty between two rounds.
-        if let Some(file) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            out = BufWriter::new(file);
-        }
-        let mut result = writeln!(out, "{line}");
-        while let Ok(line) = lines.try_recv() {
-            result = result.and_then(|()| writeln!(out, "{line}"));
-        }
-        if let Err(error) = result.and_then(|()| out.flush()) {
-            tracing::error!(%error, "access_log.path: cannot write");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn started(path: &Path) -> (AccessLog, JoinHandle<()>) {
+        AccessLog::start(open(path).unwrap(), Format::Json, Counter::default()).unwrap()
+    }
+
+    /// Nothing can be written to /dev/full.
+    #[test]
+    fn a_full_disk_holds_lines_back_and_the_next_file_gets_them() {
+        let path = std::env::temp_dir().join(format!("access-log-{}", uuid::Uuid::now_v7()));
+        let failures = Counter::default();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (log, writer) = AccessLog::start(full, Format::Json, failures.clone()).unwrap();
+        let address = "127.0.0.1:1".parse().unwrap();
+        let record = Record::new("id".to_owned(), "public".to_owned(), address, address);
+        let written = (0..QUEUE * 2).filter(|_line| log.write(&record)).count();
+        assert!((QUEUE..QUEUE * 2).contains(&written), "{written}");
+        while failures.get() == 0 {
+            thread::yield_now();
+        }
+        let next = log.go_on_in(open(&path).unwrap(), Format::Json);
+        while std::fs::metadata(&path).unwrap().len() == 0 {
+            thread::yield_now();
+        }
+        drop((log, next));
+        writer.join().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(
+            text.lines().count(),
+            written,
+            "none is lost that was queued"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_does_not_keep_the_process_from_its_end() {
+        let (log, writer) = started(Path::new("/dev/full"));
+        let address = "127.0.0.1:1".parse().unwrap();
+        let record = Record::new("id".to_owned(), "public".to_owned(), address, address);
+        assert!((0..100).all(|_line| log.write(&record)));
+        drop(log);
+        writer.join().unwrap();
+    }
 
     #[test]
     fn lines_go_on_in_the_next_file() {
         let folder = std::env::temp_dir();
         let paths = [0, 1].map(|_| folder.join(format!("access-log-{}", uuid::Uuid::now_v7())));
-        let (log, writer) = AccessLog::start(open(&paths[0]).unwrap(), Format::Json).unwrap();
+        let (log, writer) = started(&paths[0]);
         let address = "127.0.0.1:1".parse().unwrap();
         let record = Record::new("id".to_owned(), "public".to_owned(), address, address);
         assert!(log.write(&record));
@@ -209,7 +241,7 @@ mod tests {
     #[test]
     fn every_queued_line_is_written_before_the_end() {
         let path = std::env::temp_dir().join(format!("access-log-{}", uuid::Uuid::now_v7()));
-        let (log, writer) = AccessLog::start(open(&path).unwrap(), Format::Json).unwrap();
+        let (log, writer) = started(&path);
         let address = "127.0.0.1:1".parse().unwrap();
         let mut record = Record::new("id".to_owned(), "public".to_owned(), address, address);
         for attempts in 0..100 {

@@ -234,7 +234,8 @@ impl Front {
         self.access_log = Some(match &self.access_log {
             Some(log) => log.go_on_in(file, format),
             None => {
-                let (log, writer) = AccessLog::start(file, format)?;
+                let failures = self.metrics.access_log_failures.clone();
+                let (log, writer) = AccessLog::start(file, format, failures)?;
                 self.writers.push(writer);
                 log
             }

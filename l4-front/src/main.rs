@@ -1,7 +1,7 @@
 //! Arguments, configuration, exit code. Everything else is in the library.
 
 use std::error::Error;
-use std::io::stderr;
+use std::io::{Write, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -62,10 +62,7 @@ fn main() -> ExitCode {
             (config, log_level, Some(start))
         }
     };
-    tracing_subscriber::fmt()
-        .with_max_level(log_level)
-        .with_writer(stderr)
-        .init();
+    l4_front::log_to_stderr(log_level);
     let config = match Config::load(&path) {
         Ok(config) => config,
         Err(error) => return fail(&error, ExitCode::from(BAD_CONFIG)),
@@ -81,6 +78,7 @@ fn main() -> ExitCode {
 
 /// One line on standard error: the error and what caused it.
 fn fail(error: &dyn Error, code: ExitCode) -> ExitCode {
-    eprintln!("l4-front: {}", l4_front::chain(error));
+    // Where nobody can be told, the code still says it.
+    let _ = writeln!(stderr(), "l4-front: {}", l4_front::chain(error));
     code
 }

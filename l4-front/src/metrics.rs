@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::process_log;
+
 /// Labels of what is counted per ended connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Ended {
@@ -48,6 +50,7 @@ pub(crate) struct Metrics {
     pub(crate) bytes_down: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) bytes_spliced: Family<OfListener, Counter<u64, AtomicU64>>,
     pub(crate) access_log_lost: Counter,
+    pub(crate) access_log_failures: Counter,
     config_generation: Gauge,
     config_last_reload_successful: Gauge,
     config_last_success: Gauge<u64, AtomicU64>,
@@ -134,8 +137,18 @@ impl Metrics {
         );
         registry.register(
             "access_log_lines_lost",
-            "Access log lines dropped because the disk was too slow",
+            "Access log lines dropped because the disk was full or too slow",
             self.access_log_lost.clone(),
+        );
+        registry.register(
+            "access_log_write_errors",
+            "Failed attempts to write to the access log",
+            self.access_log_failures.clone(),
+        );
+        registry.register(
+            "log_lines_lost",
+            "Lines of the log on standard error that could not be written whole",
+            process_log::lost(),
         );
         registry.register(
             "config_generation",
