@@ -176,6 +176,19 @@ impl Process {
         Some(open.count())
     }
 
+    /// What these descriptors are of, in order: paths, `socket:[NUMBER]` and so on (proc(5)).
+    #[must_use]
+    pub fn open_files(&self) -> Option<Vec<String>> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.id())).ok()?;
+        // One that is closed between the two calls is not open.
+        let names = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let mut names: Vec<_> = names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort_unstable();
+        Some(names)
+    }
+
     /// Asks the process to end (SIGTERM).
     ///
     /// # Errors
@@ -206,6 +219,17 @@ impl Process {
     /// [`HarnessError::Signal`] if it is gone already.
     pub fn freeze(&self) -> Result<(), HarnessError> {
         self.signal(Signal::SIGSTOP)
+    }
+
+    /// The id of its thread of this name.
+    #[must_use]
+    pub fn thread(&self, name: &str) -> Option<i32> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).ok()?;
+        threads.flatten().find_map(|thread| {
+            let called = fs::read_to_string(thread.path().join("comm")).ok()?;
+            let id = thread.file_name().to_string_lossy().parse().ok()?;
+            (called.trim_end() == name).then_some(id)
+        })
     }
 
     fn signal(&self, signal: Signal) -> Result<(), HarnessError> {

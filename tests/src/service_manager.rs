@@ -74,6 +74,16 @@ impl ServiceManager {
             }),
         }
     }
+
+    /// The messages that have come and were not heard yet.
+    #[must_use]
+    pub fn heard(&self) -> Vec<String> {
+        let (mut bytes, mut messages) = ([0; 512], Vec::new());
+        while let Ok(length) = self.socket.try_recv(&mut bytes) {
+            messages.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+        }
+        messages
+    }
 }
 
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> HarnessError {

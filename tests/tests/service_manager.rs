@@ -2,9 +2,10 @@
 //! descriptors and environment as sd_listen_fds(3) says, and listen as sd_notify(3) says.
 #![expect(clippy::panic, reason = "helpers of tests fail as tests do")]
 
-use std::{fs, net::TcpListener, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{fs, net::TcpListener, os::fd::OwnedFd, path::Path, sync::mpsc, thread, time::Duration};
 
 use e2e::{
+    deadline::eventually,
     echo::{Echo, say},
     error::HarnessError,
     pki::Pki,
@@ -13,6 +14,13 @@ use e2e::{
     run_folder::RunFolder,
     service_manager::ServiceManager,
     tools,
+};
+use nix::{
+    sys::{
+        ptrace,
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::Pid,
 };
 use tokio::time::Instant;
 
@@ -178,6 +186,71 @@ async fn a_watchdog_is_told_as_often_as_it_wants() {
     // The first comes at once, and each of the others after half of the time.
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(2 * 3), "{took:?}");
+}
+
+/// The other worker, and the thread that tells the manager, go on.
+#[tokio::test]
+async fn nobody_vouches_for_a_process_of_which_a_worker_hangs() {
+    let folder = RunFolder::create().unwrap();
+    let pki = worked(Pki::create(&folder));
+    let manager = worked(ServiceManager::at_a_path(&folder));
+    let handed = notify(&manager, &[("WATCHDOG_USEC", "1000000".to_owned())]);
+    let address = ports::free().unwrap();
+    let start = Echo::start_by_manager(address, folder, pki, |it| it, handed);
+    let mut stage = worked(start.await);
+    assert_eq!(worked(manager.hear().await), SERVING);
+    assert_eq!(worked(manager.hear().await), "WATCHDOG=1");
+
+    let worker = stage.front.process().thread("worker-1").unwrap();
+    let hanging = Hanging::begin(worker);
+    let complaints = async |count| {
+        let complaint = "a worker does not answer, the watchdog is not told";
+        let said =
+            async || (stage.log().unwrap().matches(complaint).count() >= count).then_some(());
+        worked(eventually(complaint, LIMIT, said).await);
+    };
+    complaints(1).await;
+    // Of the time before.
+    let _earlier = manager.heard();
+    complaints(4).await;
+    assert_eq!(manager.heard(), Vec::<String>::new());
+
+    hanging.end();
+    assert_eq!(worked(manager.hear().await), "WATCHDOG=1");
+    assert_eq!(worked(manager.hear().await), "WATCHDOG=1");
+    worked(say(&mut worked(stage.connect().await)).await);
+}
+
+/// A thread of another process that is held where it is, as a debugger does it (ptrace(2)). Who holds
+/// it is a thread: with the thread that ends, so does the holding.
+struct Hanging {
+    release: mpsc::Sender<()>,
+    holder: thread::JoinHandle<()>,
+}
+
+impl Hanging {
+    /// Returns when it has stopped.
+    fn begin(id: i32) -> Self {
+        let (release, released) = mpsc::channel();
+        let (stopped, stop) = mpsc::channel();
+        let holder = thread::spawn(move || {
+            let id = Pid::from_raw(id);
+            ptrace::seize(id, ptrace::Options::empty()).unwrap();
+            ptrace::interrupt(id).unwrap();
+            waitpid(id, Some(WaitPidFlag::__WALL)).unwrap();
+            stopped.send(()).unwrap();
+            // Whoever is gone has failed, and wants no more.
+            let _gone = released.recv();
+            let _gone = ptrace::detach(id, None);
+        });
+        stop.recv().unwrap();
+        Self { release, holder }
+    }
+
+    fn end(self) {
+        drop(self.release);
+        self.holder.join().unwrap();
+    }
 }
 
 /// A descriptor, under this name.
