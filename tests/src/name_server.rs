@@ -44,10 +44,16 @@ impl NameServer {
     /// # Errors
     /// [`HarnessError::NoPort`].
     pub async fn start(behaviour: Behaviour) -> Result<Self, HarnessError> {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), behaviour).await
+    }
+
+    /// On this address.
+    ///
+    /// # Errors
+    /// [`HarnessError::NoPort`].
+    pub async fn start_at(address: SocketAddr, behaviour: Behaviour) -> Result<Self, HarnessError> {
         let failed = |source| HarnessError::NoPort { source };
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(failed)?;
+        let socket = UdpSocket::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let behaviour = Arc::new(Mutex::new(behaviour));
         let queries = Arc::new(AtomicUsize::new(0));

@@ -132,9 +132,23 @@ impl Authority {
         names: &[&str],
         folder: &RunFolder,
     ) -> Result<Identity, HarnessError> {
+        self.issue_until(LAST_YEAR, file, names, folder)
+    }
+
+    /// The same, good until the beginning of this year.
+    ///
+    /// # Errors
+    /// [`HarnessError::Certificate`] or [`HarnessError::File`].
+    pub fn issue_until(
+        &self,
+        year: i32,
+        file: &str,
+        names: &[&str],
+        folder: &RunFolder,
+    ) -> Result<Identity, HarnessError> {
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         let (certificate, private_key) =
-            self.sign(serial, names)
+            self.sign(serial, year, names)
                 .map_err(|source| HarnessError::Certificate {
                     name: format!("{file} by {}", self.name),
                     source,
@@ -182,7 +196,12 @@ impl Authority {
         folder.write(file, &list)
     }
 
-    fn sign(&self, serial: u64, names: &[&str]) -> Result<(String, String), rcgen::Error> {
+    fn sign(
+        &self,
+        serial: u64,
+        year: i32,
+        names: &[&str],
+    ) -> Result<(String, String), rcgen::Error> {
         let (uris, hosts): (Vec<&str>, Vec<&str>) =
             names.iter().copied().partition(|name| name.contains("://"));
         let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
@@ -192,6 +211,7 @@ impl Authority {
             params.subject_alt_names.push(SanType::URI(uri.try_into()?));
         }
         params.serial_number = Some(serial.into());
+        params.not_after = date_time_ymd(year, 1, 1);
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![
@@ -277,6 +297,9 @@ pub fn read_pem(path: &PathBuf) -> Result<String, HarnessError> {
     })
 }
 
+/// Certificates are good until its beginning.
+const LAST_YEAR: i32 = 2044;
+
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
 
 fn named(common_name: &str) -> CertificateParams {
@@ -285,6 +308,6 @@ fn named(common_name: &str) -> CertificateParams {
         .distinguished_name
         .push(DnType::CommonName, common_name);
     params.not_before = date_time_ymd(2024, 1, 1);
-    params.not_after = date_time_ymd(2044, 1, 1);
+    params.not_after = date_time_ymd(LAST_YEAR, 1, 1);
     params
 }

@@ -1,6 +1,10 @@
 //! What a service manager hands to the front and hears from it. The tests take its part: they pass
 //! descriptors and environment as sd_listen_fds(3) says, and listen as sd_notify(3) says.
-#![expect(clippy::panic, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::{fs, net::TcpListener, os::fd::OwnedFd, path::Path, sync::mpsc, thread, time::Duration};
 

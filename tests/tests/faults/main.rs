@@ -6,15 +6,21 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod black_hole;
+mod data;
+mod dialling;
+mod disk;
+mod endpoint;
+mod names;
+mod namespace;
 mod stage;
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
-use e2e::{client_hello::client_hello, deadline::eventually, haproxy::HaProxy};
+use e2e::{client_hello::client_hello, deadline::eventually, haproxy::HaProxy, pki};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::Command,
     time::{sleep, timeout},
 };
 
@@ -25,13 +31,30 @@ async fn the_log_says_what_was_wrong_with_an_endpoint_and_another_serves_the_nex
     for (fault, cause) in [
         ("refuses TLS", "handshake: the peer closed the connection"),
         (
+            "answers in plain text",
+            "corrupt message of type InvalidContentType",
+        ),
+        (
+            "answers with an alert",
+            "received fatal alert: HandshakeFailure",
+        ),
+        (
             "another authority",
             "invalid peer certificate: UnknownIssuer",
         ),
         (
-            "another SPIFFE id",
-            "invalid peer certificate: NotValidForName",
+            "an expired certificate",
+            "invalid peer certificate: certificate expired",
         ),
+        (
+            "another SPIFFE id",
+            &format!(
+                "invalid peer certificate: it holds {}, expected is {}",
+                pki::STRANGER,
+                pki::GATEWAY
+            ),
+        ),
+        ("drips", "handshake: not finished in time"),
         ("resets", "Connection reset by peer"),
         ("frozen", "handshake: not finished in time"),
         ("gone", "connect: Connection refused"),
@@ -60,6 +83,39 @@ async fn the_log_says_what_was_wrong_with_an_endpoint_and_another_serves_the_nex
         assert_eq!(failed.count(), 2, "{fault}: {log:?}");
         stage.is_as(before).await;
     }
+}
+
+/// A whole second late of five, and one failure would be enough to leave it out.
+#[tokio::test]
+async fn an_endpoint_that_is_slow_but_in_time_is_used_as_any_other() {
+    let stage = Stage::prepare();
+    let (slow, _alive) = stage.endpoint_that("is late").await;
+    let edit = |config: String| {
+        let config = config.replace(
+            "timeout_seconds: 2, attempts",
+            "timeout_seconds: 5, attempts",
+        );
+        let balance = "  balance: round_robin\n";
+        config.replace(
+            balance,
+            &format!("{balance}  ejection: {{ consecutive_failures: 1 }}\n"),
+        )
+    };
+    let mut stage = stage.open_edited(&[slow], edit).await;
+    let before = stage.open_files().await;
+    for _visit in 0..4 {
+        let (stream, _port) = greeted(&stage.dialer()).await.unwrap();
+        drop(stream);
+    }
+    let log = stage.log(4).await;
+    assert!(log.iter().all(|line| line["attempts"] == 1), "{log:?}");
+    let by_slow = log
+        .iter()
+        .filter(|line| line["endpoint"] == slow.to_string());
+    assert_eq!(by_slow.count(), 2, "{log:?}");
+    let about = stage.endpoint(slow).await.unwrap();
+    assert_eq!(about["state"], "healthy", "{about}");
+    stage.is_as(before).await;
 }
 
 /// A process that is killed leaves a FIN; with data that it has not read, a reset.
@@ -150,96 +206,3 @@ async fn a_client_hello_that_drips_is_ended_in_time_where_tls_ends() {
     assert!(stage.visit().await.is_some());
     stage.is_as(before).await;
 }
-
-/// In a network namespace of its own, which ends with the process: what its firewall drops is
-/// answered by nobody.
-#[test]
-fn in_a_black_hole_connections_end_in_time_and_another_endpoint_serves_the_next() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the test runner takes no arguments of ours"
-    )]
-    let inside = std::env::var(INSIDE).is_ok();
-    if inside {
-        return tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(black_hole());
-    }
-    let output = std::process::Command::new("unshare")
-        .args(["--map-root-user", "--net", "--"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", BLACK_HOLE])
-        .env(INSIDE, "yes")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}\n{complaint}"
-    );
-}
-
-async fn black_hole() {
-    rule("ip", "link set lo up").await;
-    rule("nft", "add table inet faults").await;
-    let chain = "add chain inet faults in { type filter hook input priority 0 ; }";
-    rule("nft", chain).await;
-    let stage = Stage::prepare();
-    let process = HaProxy::start(&stage.pki, &stage.folder).await.unwrap();
-    let faulty = process.address();
-    let tcp = "tcp: { user_timeout_seconds: 1 }";
-    let mut stage = stage.open_with_tcp(&[faulty], tcp).await;
-    let before = stage.open_files().await;
-
-    let mut downstream = stage.converse_with_haproxy().await;
-    for end in ["dport", "sport"] {
-        let port = faulty.port();
-        rule(
-            "nft",
-            &format!("add rule inet faults in tcp {end} {port} drop"),
-        )
-        .await;
-    }
-    downstream.write_all(b"GET ").await.unwrap();
-    downstream.flush().await.unwrap();
-    let end = read_to_end(&mut downstream).await;
-    assert!(end.is_err(), "{end:?}");
-    drop(downstream);
-    let line = stage.line_with("upstream_reset").await;
-    assert_eq!(line["endpoint"], faulty.to_string());
-    let error = line["error"].as_str().unwrap();
-    assert!(error.contains("timed out"), "{error}");
-    for _visit in 0..3 {
-        assert!(stage.visit().await.is_some());
-    }
-    let log = stage.front.access_log();
-    assert!(log.iter().any(|line| line["attempts"] == 2), "{log:?}");
-
-    // Half open: the downstream is gone, and its host says nothing of it.
-    let gone = stage.dialer().from([127, 0, 0, 5].into());
-    let (_downstream, _port) = greeted(&gone).await.unwrap();
-    rule("nft", "add rule inet faults in ip saddr 127.0.0.5 drop").await;
-    stage.line_with("idle_timeout").await;
-    assert!(stage.visit().await.is_some());
-    stage.is_as(before).await;
-}
-
-/// Runs a command on the namespace that the test is in.
-async fn rule(program: &str, words: &str) {
-    let output = Command::new(program)
-        .args(words.split(' '))
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap_or_else(|error| panic!("{program}: {error}: run ./scripts/setup"));
-    assert!(output.status.success(), "{program} {words}: {output:?}");
-}
-
-const BLACK_HOLE: &str =
-    "in_a_black_hole_connections_end_in_time_and_another_endpoint_serves_the_next";
-
-/// Set where the test runs in the namespace.
-const INSIDE: &str = "FAULTS_INSIDE";

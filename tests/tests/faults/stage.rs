@@ -1,22 +1,15 @@
 //! A front before endpoints of which the last is a good one.
 
-use std::{any::Any, fs, io, net::SocketAddr, time::Duration};
+use std::{fs, io, net::SocketAddr, time::Duration};
 
 use e2e::{
-    deadline::eventually,
-    dialer::Dialer,
-    front::Front,
-    haproxy::HaProxy,
-    pki::{Authority, GATEWAY, Pki},
-    pod::Pod,
-    ports,
+    deadline::eventually, dialer::Dialer, front::Front, pki::Pki, pod::Pod, ports,
     run_folder::RunFolder,
 };
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
+    net::TcpStream,
     time::{sleep, timeout},
 };
 use tokio_rustls::client::TlsStream;
@@ -41,43 +34,6 @@ impl Stage<(), ()> {
         }
     }
 
-    /// Its address, and what it lives by.
-    pub(crate) async fn endpoint_that(&self, fault: &str) -> (SocketAddr, Box<dyn Any>) {
-        match fault {
-            "frozen" | "gone" => {
-                let process = HaProxy::start(&self.pki, &self.folder).await.unwrap();
-                let address = process.address();
-                if fault == "gone" {
-                    return (address, Box::new(()));
-                }
-                process.process().freeze().unwrap();
-                (address, Box::new(process))
-            }
-            "resets" => {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                let address = listener.local_addr().unwrap();
-                let mut serving = JoinSet::new();
-                serving.spawn(async move {
-                    while let Ok((mut stream, _front)) = listener.accept().await {
-                        let _some = stream.read(&mut [0]).await;
-                        stream.set_zero_linger().unwrap();
-                    }
-                });
-                (address, Box::new(serving))
-            }
-            _ => {
-                let pod = Pod::start(&self.pki).await.unwrap();
-                let authority = Authority::create("impostor", &self.folder).unwrap();
-                match fault {
-                    "refuses TLS" => pod.refuse_tls(),
-                    "another SPIFFE id" => pod.show(&self.pki.stranger),
-                    _ => pod.show(&authority.issue("imp", &[GATEWAY], &self.folder).unwrap()),
-                }
-                (pod.address(), Box::new(pod))
-            }
-        }
-    }
-
     /// With these settings of `connect` and of the listener's `timeouts`.
     pub(crate) async fn open(
         self,
@@ -87,7 +43,7 @@ impl Stage<(), ()> {
     ) -> Stage {
         let timeouts = format!("idle_seconds: 2, {timeouts}");
         self.open_edited(endpoints, |config| {
-            config
+            ejecting_none(config)
                 .replace(
                     "timeout_seconds: 2, attempts: 3",
                     &format!("timeout_seconds: 1, {connect}"),
@@ -100,7 +56,7 @@ impl Stage<(), ()> {
     /// With these settings of the cluster's sockets; a listener's silent connection has 5 seconds.
     pub(crate) async fn open_with_tcp(self, endpoints: &[SocketAddr], tcp: &str) -> Stage {
         self.open_edited(endpoints, |config| {
-            config
+            ejecting_none(config)
                 .replace(
                     "timeout_seconds: 2, attempts",
                     "timeout_seconds: 1, attempts",
@@ -111,8 +67,8 @@ impl Stage<(), ()> {
         .await
     }
 
-    /// No endpoint is left out for its failures: it is there to fail.
-    async fn open_edited(
+    /// With the configuration edited.
+    pub(crate) async fn open_edited(
         self,
         endpoints: &[SocketAddr],
         edit: impl FnOnce(String) -> String,
@@ -121,12 +77,6 @@ impl Stage<(), ()> {
         let good = Pod::start(&pki).await.unwrap();
         let address = ports::free().unwrap();
         let endpoints = [endpoints, &[good.address()]].concat();
-        let edit = |config| {
-            edit(config).replace(
-                "  balance: round_robin\n",
-                "  balance: round_robin\n  ejection: { consecutive_failures: 0 }\n",
-            )
-        };
         let front = Front::start_with(address, &endpoints, &pki, &folder, edit)
             .await
             .unwrap_or_else(|error| panic!("{}", error.chain()));
@@ -177,6 +127,20 @@ impl Stage {
         }
     }
 
+    /// What the front says about an endpoint.
+    pub(crate) async fn endpoint(&self, address: SocketAddr) -> Option<Value> {
+        let page = self.front.page("/endpoints").await.unwrap();
+        let page: Value = serde_json::from_str(&page).unwrap();
+        let endpoints = page["clusters"][0]["endpoints"].as_array()?.clone();
+        let address = address.to_string();
+        endpoints.into_iter().find(|one| one["address"] == address)
+    }
+
+    /// What the process has logged.
+    pub(crate) fn process_log(&mut self) -> String {
+        fs::read_to_string(self.front.process().log()).unwrap()
+    }
+
     /// The access log as soon as it has this many lines.
     pub(crate) async fn log(&self, lines: usize) -> Vec<Value> {
         eventually("the access log's lines", LIMIT, async || {
@@ -198,34 +162,44 @@ impl Stage {
             .unwrap_or_else(|_late| panic!("{:?}", self.front.access_log()))
     }
 
-    /// How many files are open when the harness asks for nothing: the admin port, which was asked
-    /// a moment ago, may not have closed that connection yet, so the least of some looks counts.
-    pub(crate) async fn open_files(&mut self) -> usize {
-        let mut least = usize::MAX;
+    /// What is open when the harness asks for nothing: the admin port, which was asked a moment ago,
+    /// may not have closed that connection yet, so the shortest of some looks counts.
+    pub(crate) async fn open_files(&mut self) -> Vec<String> {
+        let mut shortest = self.front.process().open_files().unwrap();
         for _look in 0..20 {
-            least = least.min(self.front.process().descriptors().unwrap());
             sleep(Duration::from_millis(25)).await;
+            let now = self.front.process().open_files().unwrap();
+            if now.len() < shortest.len() {
+                shortest = now;
+            }
         }
-        least
+        shortest
     }
 
-    /// Waits until no connection is open, and as many files as before.
-    pub(crate) async fn is_as(&mut self, before: usize) {
+    /// Waits until no connection is open, and exactly the same files as before: a listening socket
+    /// has a number of its own, as has every other.
+    pub(crate) async fn is_as(&mut self, before: Vec<String>) {
         let gauge = "l4_front_downstream_connections_active{listener=\"public\"}";
         eventually("the end of all connections", LIMIT, async || {
             (self.front.metric(gauge).await.unwrap() == 0).then_some(())
         })
         .await
         .unwrap();
-        let mut now = self.open_files().await;
-        for _look in 0..10 {
-            if now <= before + ADMIN_CONNECTION {
-                return;
-            }
-            now = self.open_files().await;
-        }
-        panic!("{now} files are open, {before} were before");
+        let mut now = Vec::new();
+        let same = eventually("the same files", LIMIT, async || {
+            now = self.front.process().open_files().unwrap();
+            (now == before).then_some(())
+        })
+        .await;
+        assert!(same.is_ok(), "open are {now:#?}, before were {before:#?}");
     }
+}
+
+/// No endpoint is left out for its failures: it is there to fail.
+fn ejecting_none(config: String) -> String {
+    let balance = "  balance: round_robin\n";
+    let more = format!("{balance}  ejection: {{ consecutive_failures: 0 }}\n");
+    config.replace(balance, &more)
 }
 
 /// A connection that a pod has greeted, and that pod's port; none if it was cut. It must not end as
@@ -261,11 +235,6 @@ pub(crate) fn has_unread_data(address: SocketAddr) -> Option<()> {
     })
     .then_some(())
 }
-
-/// One file more than before has been seen for seconds, most likely the harness's own connection to the
-/// admin port; that was not proved. Every test makes at least two connections: of these, one left open
-/// each time is more than that, and a single one is not noticed.
-const ADMIN_CONNECTION: usize = 1;
 
 /// For everything that is waited for here.
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
