@@ -5,6 +5,8 @@
 
 # shellcheck source=scripts/lib/build.sh
 source "$(dirname "${BASH_SOURCE[0]}")/build.sh"
+# shellcheck source=scripts/lib/nginx.sh
+source "$(dirname "${BASH_SOURCE[0]}")/nginx.sh"
 
 longest_file=600 # lines
 cargo_deny_version=0.20.2
@@ -163,6 +165,7 @@ pins() {
   pin "Kubernetes' schemas" "$(sed -n 's/^kubernetes=//p' scripts/lint-manifests)"
   pin "Gateway API's schemas" "$(sed -nE 's/.*sigs\.k8s\.io\/gateway-api v([^ ]*).*/\1/p' tests/istio/go.mod)"
   pin sslyze "$(sed -nE 's/^sslyze==([^ ]*).*/\1/p' scripts/requirements-sslyze.txt)"
+  pin "nginx, built" "$(built_nginx_version)"
   pin Rust "$(sed -nE 's/^channel = "(.*)"/\1/p' rust-toolchain.toml)"
 }
 

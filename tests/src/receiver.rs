@@ -92,15 +92,16 @@ impl Receiver {
     /// [`HarnessError::Connection`] if the front breaks off, [`HarnessError::Answer`] if there is
     /// no PROXY header, [`HarnessError::Deadline`] if nobody comes.
     pub async fn accept(&self) -> Result<Received, HarnessError> {
-        timeout(ACCEPT_LIMIT, self.take_next())
-            .await
-            .unwrap_or_else(|_late| {
-                Err(HarnessError::Deadline {
-                    what: "a connection of the front".to_owned(),
-                    within: ACCEPT_LIMIT,
-                    log_tail: String::new(),
-                })
-            })
+        within_limit(self.take_next()).await
+    }
+
+    /// Takes the next connection of somebody who has read the PROXY header and kept it: its TLS
+    /// handshake alone.
+    ///
+    /// # Errors
+    /// [`HarnessError::Connection`] or [`HarnessError::Deadline`].
+    pub async fn accept_tls(&self) -> Result<TlsStream<Rewound>, HarnessError> {
+        within_limit(async { self.handshake(Vec::new(), self.arrival().await?).await }).await
     }
 
     async fn take_next(&self) -> Result<Received, HarnessError> {
@@ -136,18 +137,40 @@ impl Receiver {
             expected: "a whole PROXY header",
         })?;
         let after_header = first_read[header.length..].to_vec();
+        Ok(Received {
+            header,
+            tls: self.handshake(after_header.clone(), stream).await?,
+            after_header,
+        })
+    }
+
+    async fn handshake(
+        &self,
+        already_read: Vec<u8>,
+        stream: TcpStream,
+    ) -> Result<TlsStream<Rewound>, HarnessError> {
+        let peer = stream.peer_addr().unwrap_or(self.address);
+        let failed = |source| HarnessError::Connection { peer, source };
         let config = tls_config(&self.identity, &self.trusted, &self.protocols)
             .map_err(|error| failed(io::Error::other(error)))?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let tls = acceptor
-            .accept(Rewound::new(after_header.clone(), stream))
-            .await;
-        Ok(Received {
-            header,
-            after_header,
-            tls: tls.map_err(failed)?,
-        })
+        let tls = acceptor.accept(Rewound::new(already_read, stream)).await;
+        tls.map_err(failed)
     }
+}
+
+async fn within_limit<T>(
+    accepted: impl Future<Output = Result<T, HarnessError>>,
+) -> Result<T, HarnessError> {
+    timeout(ACCEPT_LIMIT, accepted)
+        .await
+        .unwrap_or_else(|_late| {
+            Err(HarnessError::Deadline {
+                what: "a connection of the front".to_owned(),
+                within: ACCEPT_LIMIT,
+                log_tail: String::new(),
+            })
+        })
 }
 
 /// A gateway's TLS: it shows `identity` and demands a certificate of the authority `trusted`.

@@ -47,6 +47,14 @@ pub fn nginx_stream_module() -> Result<PathBuf, HarnessError> {
     installed(".cache/nginx/usr/lib/nginx/modules/ngx_stream_module.so")
 }
 
+/// The newer nginx that `scripts/setup` built, with TCP alone.
+///
+/// # Errors
+/// [`HarnessError::ToolMissing`].
+pub fn built_nginx() -> Result<PathBuf, HarnessError> {
+    installed(".cache/tools/nginx-built")
+}
+
 /// The scanner for TLS that `scripts/setup` installed.
 ///
 /// # Errors

@@ -25,7 +25,9 @@ use tokio::{
     time::timeout,
 };
 
-/// nginx 1.22 has room for 107 bytes of a header, later ones for 4096.
+mod built_nginx;
+
+/// nginx 1.22 has room for 107 bytes of a header, 1.23.3 and later ones for 4096.
 #[tokio::test]
 async fn nginx_takes_a_header_that_is_narrowed_to_its_bound_and_no_longer_one() {
     for (tlvs, fits) in [
