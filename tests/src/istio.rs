@@ -7,11 +7,13 @@
 //! a network of the process alone ([`crate::network::leave_the_machines`]).
 
 pub mod agent;
+mod certificates;
 pub mod control_plane;
 pub mod ground;
 pub mod guarded;
 pub mod image;
 pub mod manifests;
+mod objects;
 pub mod overlay;
 pub mod sidecar;
 
@@ -21,7 +23,7 @@ use self::{
     agent::Agent,
     control_plane::ControlPlane,
     manifests::{Facts, Workloads},
-    overlay::Extension,
+    overlay::{Extension, Words},
     sidecar::{Pods, Sidecar},
 };
 use crate::{
@@ -61,7 +63,7 @@ pub async fn start(
     let registry = Registry::start(folder).await?;
     let image = image::publish(&registry)?;
     let digest = image.split_once('@').map_or("", |(_name, digest)| digest);
-    let built = overlay::build(&image, Extension::WasmPlugin, folder)?;
+    let built = overlay::build(&image, Extension::WasmPlugin, Words::Istio, folder)?;
     let some_keys = json!({ "keys": [SigningKey::es256("some")?.public_jwk()] });
     let (mut addresses, mut control_planes) = (Vec::new(), Vec::new());
     for number in 1..=count {
@@ -69,13 +71,14 @@ pub async fn start(
         let facts = Facts {
             port: address.port(),
             around,
+            words: Words::Istio,
             workloads: Workloads::BehindSidecars,
             // The provider makes new keys as it goes on; tokens end at the filter.
             second_check: &some_keys,
         };
         let served = manifests::replace(&built, &facts)?;
         let name = format!("istiod-{number}");
-        control_planes.push(ControlPlane::start(&name, &served, folder).await?);
+        control_planes.push(ControlPlane::start(&name, &served, around.pki, folder).await?);
         addresses.push(address);
     }
     // All of them say the same of workloads.

@@ -1,14 +1,16 @@
-// Command istiod is the real control plane of Istio, fed from a folder of manifests instead of a
-// Kubernetes API: the server of istio.io/istio/pilot/pkg/bootstrap with its file store, and with the
-// translation of WasmPlugin to TrafficExtension, which that server wires up only beside a Kubernetes
-// API. It needs such an API to be there, so it has Istio's own fake, which is empty. Nothing else is
-// added: validation, translation and what gateways are sent are Istio's.
+// Command istiod is the real control plane of Istio, fed from manifests instead of a Kubernetes API:
+// the server of istio.io/istio/pilot/pkg/bootstrap with Istio's own fake of such an API, beside it
+// Istio's store of files, and the translation of WasmPlugin to TrafficExtension, which the server
+// wires up only for what the API has. In the fake is what no store of files can have: resources of
+// the Gateway API, and the Secrets and Services that they name. Nothing else is added: validation,
+// translation and what gateways are sent are Istio's.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"time"
 	"unsafe"
@@ -17,6 +19,8 @@ import (
 	"istio.io/istio/pilot/pkg/config/kube/extensions"
 	"istio.io/istio/pilot/pkg/config/kube/file"
 	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/pkg/serviceregistry/provider"
+	"istio.io/istio/pkg/cluster"
 	"istio.io/istio/pkg/cmd"
 	"istio.io/istio/pkg/config/constants"
 	"istio.io/istio/pkg/config/schema/collections"
@@ -25,50 +29,60 @@ import (
 )
 
 func main() {
-	manifests := flag.String("manifests", "", "folder of the manifests to serve")
-	mesh := flag.String("mesh", "", "file with the mesh configuration")
-	discovery := flag.String("discovery", "127.0.0.1:0", "address for gateways (xDS, clear text)")
-	http := flag.String("http", "127.0.0.1:0", "address of /ready and /debug")
-	monitoring := flag.String("monitoring", "127.0.0.1:0", "address of /metrics")
+	var given given
+	flag.StringVar(&given.manifests, "manifests", "", "folder of the manifests to serve, which is watched")
+	flag.StringVar(&given.objects, "objects", "", "file of the objects that the Kubernetes API has, if any")
+	flag.StringVar(&given.mesh, "mesh", "", "file with the mesh configuration")
+	flag.StringVar(&given.discovery, "discovery", "127.0.0.1:0", "address for gateways (xDS, clear text)")
+	flag.StringVar(&given.secureDiscovery, "secure-discovery", "", "address for gateways (xDS, mutual TLS), if any")
+	flag.StringVar(&given.certificates, "certificates", "",
+		"folder of cert-chain.pem, key.pem and root-cert.pem for it")
+	flag.StringVar(&given.http, "http", "127.0.0.1:0", "address of /ready and /debug")
+	flag.StringVar(&given.monitoring, "monitoring", "127.0.0.1:0", "address of /metrics")
 	flag.Parse()
-	if err := serve(*manifests, *mesh, *discovery, *http, *monitoring); err != nil {
+	if err := serve(given); err != nil {
 		fmt.Fprintln(os.Stderr, "istiod:", err)
 		os.Exit(1)
 	}
 }
 
-func serve(manifests, mesh, discovery, http, monitoring string) error {
+// given is what the command line says.
+type given struct {
+	manifests, objects, mesh, discovery, secureDiscovery, certificates, http, monitoring string
+}
+
+func serve(given given) error {
 	if err := log.Configure(log.DefaultOptions()); err != nil {
 		return err
 	}
-	empty, err := os.MkdirTemp("", "istiod-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(empty)
 	args := bootstrap.NewPilotArgs(func(args *bootstrap.PilotArgs) {
-		args.MeshConfigFile = mesh
+		args.MeshConfigFile = given.mesh
 		args.ServerOptions = bootstrap.DiscoveryServerOptions{
-			HTTPAddr:       http,
-			GRPCAddr:       discovery,
-			MonitoringAddr: monitoring,
-			TLSOptions:     bootstrap.TLSOptions{TLSMinVersion: bootstrap.TLSMinVersion1_2},
+			HTTPAddr:       given.http,
+			GRPCAddr:       given.discovery,
+			SecureGRPCAddr: given.secureDiscovery,
+			MonitoringAddr: given.monitoring,
+			TLSOptions:     given.tls(),
 		}
-		// The server's own store of files, without the translation, has nothing to read.
-		args.RegistryOptions.FileDir = empty
+		// Agents say that they are of this cluster, and only then get its secrets.
+		args.RegistryOptions.KubeOptions.ClusterID = cluster.ID(provider.Kubernetes)
 		args.RegistryOptions.KubeOptions.DomainSuffix = constants.DefaultClusterLocalDomain
 		args.ShutdownDuration = time.Second
 	})
 	if err := args.Complete(); err != nil {
 		return err
 	}
-	files, err := file.NewController(manifests, constants.DefaultClusterLocalDomain, collections.Pilot,
+	client, err := kubernetes(given.objects)
+	if err != nil {
+		return err
+	}
+	files, err := file.NewController(given.manifests, constants.DefaultClusterLocalDomain, collections.Pilot,
 		args.RegistryOptions.KubeOptions)
 	if err != nil {
 		return err
 	}
 	server, err := bootstrap.NewServer(args, func(server *bootstrap.Server) {
-		setKubeClient(server, kube.NewFakeClient())
+		setKubeClient(server, client)
 		translated := extensions.NewController(files, laterUpdater{server: server}, args.KrtDebugger)
 		server.ConfigStores = append(server.ConfigStores, files, translated)
 	})
@@ -82,6 +96,16 @@ func serve(manifests, mesh, discovery, http, monitoring string) error {
 	cmd.WaitSignal(stop)
 	server.WaitUntilCompletion()
 	return nil
+}
+
+func (given given) tls() bootstrap.TLSOptions {
+	options := bootstrap.TLSOptions{TLSMinVersion: bootstrap.TLSMinVersion1_2}
+	if given.certificates != "" {
+		options.CertFile = filepath.Join(given.certificates, "cert-chain.pem")
+		options.KeyFile = filepath.Join(given.certificates, "key.pem")
+		options.CaCertFile = filepath.Join(given.certificates, "root-cert.pem")
+	}
+	return options
 }
 
 // setKubeClient sets what only the server's own tests can set otherwise.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    certificates,
     control_plane::{ControlPlane, page},
     folder_of,
 };
@@ -15,7 +16,7 @@ use crate::{
     envoy::Gateway,
     error::HarnessError,
     network::PodNetwork,
-    pki::{self, Identity, Pki},
+    pki::{Identity, Pki},
     ports,
     process::Process,
     run_folder::RunFolder,
@@ -135,8 +136,10 @@ impl Place<'_> {
     ) -> Result<Process, HarnessError> {
         let [admin, status, envoy_status, prometheus] = self.ports;
         let home = folder_of(self.name, folder)?;
-        self.certificates(pki, folder)?;
-        let proxy = json!({
+        // What it shows to the mesh, where the agent looks for it; it could also ask a CA.
+        let place = format!("{}/{CERTIFICATES}", self.name);
+        certificates::write(&place, self.identity, pki, folder)?;
+        let mut proxy = json!({
             "discoveryAddress": control.discovery().to_string(),
             "controlPlaneAuthPolicy": "NONE",
             "binaryPath": tools::envoy()?,
@@ -147,10 +150,20 @@ impl Place<'_> {
             // Istio leaves out what listeners count, unless it is asked for.
             "proxyStatsMatcher": { "inclusionRegexps": COUNTED },
         });
+        // With its certificate it says at istiod who it is, where that is asked.
+        let certificates = match control.secure_discovery() {
+            Some(discovery) => {
+                proxy["discoveryAddress"] = json!(discovery.to_string());
+                proxy["controlPlaneAuthPolicy"] = json!("MUTUAL_TLS");
+                format!("PROV_CERT={CERTIFICATES}")
+            }
+            None => "FILE_MOUNTED_CERTS=true".to_owned(),
+        };
         let address = self
             .network
             .map_or(Ipv4Addr::LOCALHOST, PodNetwork::address);
         let environment = [
+            certificates,
             format!("POD_NAME={}", self.name),
             format!("POD_NAMESPACE={}", self.namespace),
             format!("SERVICE_ACCOUNT={}", self.account),
@@ -173,22 +186,6 @@ impl Place<'_> {
         Process::start(self.name, Path::new("/usr/bin/env"), &arguments, folder)
     }
 
-    /// The certificate that it shows to the mesh, where the agent looks for one; it could also ask a
-    /// CA.
-    fn certificates(&self, pki: &Pki, folder: &RunFolder) -> Result<(), HarnessError> {
-        let place = format!("{}/etc/certs", self.name);
-        folder_of(&place, folder)?;
-        let files = [
-            ("cert-chain.pem", &self.identity.certificate),
-            ("key.pem", &self.identity.private_key),
-            ("root-cert.pem", pki.mesh.certificate()),
-        ];
-        for (file, source) in files {
-            folder.write_secret(&format!("{place}/{file}"), &pki::read_pem(source)?)?;
-        }
-        Ok(())
-    }
-
     /// In its pod's network, and with processes of its own, so that Envoy ends with its agent, and
     /// mounts of its own: the agent keeps images in a folder of the system, where they would outlive
     /// the run.
@@ -208,10 +205,12 @@ impl Place<'_> {
 const SHELL: &str = "mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/istio/data && \
     cd \"$1\" && shift && exec env \"$@\"";
 
+/// Below the agent's own folder.
+const CERTIFICATES: &str = "etc/certs";
+
 /// The same for all.
-const ENVIRONMENT: [&str; 4] = [
+const ENVIRONMENT: [&str; 3] = [
     "CLOUD_PLATFORM=none",
-    "FILE_MOUNTED_CERTS=true",
     "JWT_POLICY=none",
     "ISTIO_META_CLUSTER_ID=Kubernetes",
 ];

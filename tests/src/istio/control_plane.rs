@@ -4,11 +4,12 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use hyper::StatusCode;
 
-use super::{folder_of, manifests::Served};
+use super::{certificates, folder_of, manifests::Served};
 use crate::{
     error::HarnessError,
     http::{Ask, Exchange},
     network::NODE,
+    pki::Pki,
     ports,
     process::Process,
     run_folder::RunFolder,
@@ -21,11 +22,14 @@ pub struct ControlPlane {
     name: String,
     process: Process,
     ports: Ports,
+    objects: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Ports {
     discovery: SocketAddr,
+    /// Where it asks who is there, by certificate: who has not said so gets no Secret.
+    secure_discovery: SocketAddr,
     http: SocketAddr,
     monitoring: SocketAddr,
 }
@@ -39,25 +43,36 @@ impl ControlPlane {
     pub async fn start(
         name: &str,
         served: &Served,
+        pki: &Pki,
         folder: &RunFolder,
     ) -> Result<Self, HarnessError> {
         let ports = Ports {
             // Where pods reach it as well.
             discovery: SocketAddr::from((NODE, ports::free()?.port())),
+            secure_discovery: SocketAddr::from((NODE, ports::free()?.port())),
             http: ports::free()?,
             monitoring: ports::free()?,
         };
         folder_of(&format!("{name}/manifests"), folder)?;
         put(name, served, folder)?;
         folder.write(&format!("{name}/mesh.yaml"), &served.mesh(ports.discovery))?;
+        let objects = served.objects();
+        if let Some(text) = &objects {
+            folder.write(&format!("{name}/objects.yaml"), text)?;
+            let identity = pki.mesh.issue(name, &[&NODE.to_string()], folder)?;
+            certificates::write(&format!("{name}/certificates"), &identity, pki, folder)?;
+        }
+        let objects = objects.is_some();
         Ok(Self {
             name: name.to_owned(),
-            process: launch(name, ports, folder).await?,
+            process: launch(name, ports, objects, folder).await?,
             ports,
+            objects,
         })
     }
 
-    /// Serves these manifests from now on: istiod watches its folder.
+    /// Serves these manifests from now on: istiod watches its folder. What is in its Kubernetes API
+    /// stays as it is.
     ///
     /// # Errors
     /// [`HarnessError::File`].
@@ -75,7 +90,7 @@ impl ControlPlane {
     /// # Errors
     /// As [`ControlPlane::start`].
     pub async fn start_again(&mut self, folder: &RunFolder) -> Result<(), HarnessError> {
-        self.process = launch(&self.name, self.ports, folder).await?;
+        self.process = launch(&self.name, self.ports, self.objects, folder).await?;
         Ok(())
     }
 
@@ -83,6 +98,12 @@ impl ControlPlane {
     #[must_use]
     pub fn discovery(&self) -> SocketAddr {
         self.ports.discovery
+    }
+
+    /// The same for those who show a certificate, where there are Secrets to be had.
+    #[must_use]
+    pub fn secure_discovery(&self) -> Option<SocketAddr> {
+        self.objects.then_some(self.ports.secure_discovery)
     }
 
     /// Its metrics as text.
@@ -105,7 +126,12 @@ fn put(name: &str, served: &Served, folder: &RunFolder) -> Result<(), HarnessErr
     })
 }
 
-async fn launch(name: &str, ports: Ports, folder: &RunFolder) -> Result<Process, HarnessError> {
+async fn launch(
+    name: &str,
+    ports: Ports,
+    objects: bool,
+    folder: &RunFolder,
+) -> Result<Process, HarnessError> {
     let home = folder_of(name, folder)?;
     let program = tools::istiod()?;
     let mut arguments: Vec<String> = ["-c", "cd \"$1\" && shift && exec env \"$@\"", "sh"]
@@ -122,6 +148,11 @@ async fn launch(name: &str, ports: Ports, folder: &RunFolder) -> Result<Process,
         arguments.push(format!("-{flag}={value}"));
     }
     arguments.extend(["-manifests=manifests", "-mesh=mesh.yaml"].map(str::to_owned));
+    if objects {
+        arguments
+            .extend(["-objects=objects.yaml", "-certificates=certificates"].map(str::to_owned));
+        arguments.push(format!("-secure-discovery={}", ports.secure_discovery));
+    }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut process = Process::start(name, Path::new("/bin/sh"), &arguments, folder)?;
     process
@@ -164,7 +195,7 @@ pub fn sum_with(metrics: &str, name: &str, label: &str) -> Option<f64> {
 
 /// Of Istio's own extensions, the Envoy that is published has none: those that istiod would put into
 /// a gateway are turned off. None of them is about who may pass.
-const ENVIRONMENT: [&str; 7] = [
+const ENVIRONMENT: [&str; 9] = [
     "POD_NAMESPACE=istio-system",
     "POD_NAME=istiod",
     // Gateways show certificates of the run.
@@ -173,6 +204,10 @@ const ENVIRONMENT: [&str; 7] = [
     "PILOT_ENABLE_ALPN_FILTER=false",
     "PILOT_ENABLE_TELEMETRY_LABEL=false",
     "PILOT_ENABLE_AMBIENT=false",
+    // The harness is who makes pods.
+    "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER=false",
+    // Istio's fake of a Kubernetes API takes a status that is written for the whole object.
+    "PILOT_ENABLE_GATEWAY_API_STATUS=false",
 ];
 
 /// It reads a few files and binds its ports.

@@ -10,7 +10,7 @@ use super::{
     control_plane::ControlPlane,
     image,
     manifests::{self, Facts, Workloads},
-    overlay::{self, Extension},
+    overlay::{self, Extension, Words},
 };
 use crate::{
     dialer::Dialer,
@@ -39,6 +39,8 @@ pub struct Ground {
     pub plugin: Value,
     /// By which resource the gateway gets the filter.
     pub extension: Extension,
+    /// In whose words it has its routes.
+    pub words: Words,
     /// The keys of the second check, behind the filter.
     pub second_check: Value,
     /// Edits what kustomize built.
@@ -85,6 +87,7 @@ impl Ground {
             image: image::publish(&registry)?,
             plugin: plugin::configuration(&issuer),
             extension: Extension::WasmPlugin,
+            words: Words::Istio,
             second_check: json!({ "keys": [key.public_jwk()] }),
             edit: |_as_they_are| (),
             workload: Workload::start("workload").await?,
@@ -103,7 +106,7 @@ impl Ground {
     /// # Errors
     /// As [`ControlPlane::start`].
     pub async fn control(&self) -> Result<ControlPlane, HarnessError> {
-        ControlPlane::start("istiod", &self.served()?, &self.folder).await
+        ControlPlane::start("istiod", &self.served()?, &self.pki, &self.folder).await
     }
 
     /// A gateway that need not come to take connections.
@@ -170,10 +173,11 @@ impl Ground {
         let facts = Facts {
             port: self.gateway.port(),
             around: &around,
+            words: self.words,
             workloads: Workloads::Bare,
             second_check: &self.second_check,
         };
-        let mut built = overlay::build(&self.image, self.extension, &self.folder)?;
+        let mut built = overlay::build(&self.image, self.extension, self.words, &self.folder)?;
         (self.edit)(&mut built);
         manifests::replace(&built, &facts)
     }

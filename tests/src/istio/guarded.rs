@@ -4,7 +4,7 @@
 use super::{
     control_plane::ControlPlane,
     manifests::{self, Facts, Served, Workloads},
-    overlay::{self, Extension},
+    overlay::{self, Extension, Words},
     sidecar::{Pods, Sidecar},
 };
 use crate::{
@@ -59,12 +59,13 @@ impl Guarded {
         let facts = Facts {
             port: ports::free()?.port(),
             around: &around,
+            words: Words::Istio,
             workloads: Workloads::BehindSidecars,
             second_check: &json!({ "keys": [SigningKey::es256("some")?.public_jwk()] }),
         };
-        let built = overlay::build(NO_IMAGE, Extension::WasmPlugin, &folder)?;
+        let built = overlay::build(NO_IMAGE, Extension::WasmPlugin, Words::Istio, &folder)?;
         let served = manifests::replace(&built, &facts)?;
-        let control = ControlPlane::start("istiod", &served, &folder).await?;
+        let control = ControlPlane::start("istiod", &served, &pki, &folder).await?;
         let sidecars = [
             Sidecar::start("payments", pods.payments, &control, &pki, &folder).await?,
             Sidecar::start("orders", pods.orders, &control, &pki, &folder).await?,

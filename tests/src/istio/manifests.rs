@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use super::{objects, overlay::Words};
 use crate::{envoy::Surroundings, error::HarnessError};
 
 /// What differs from gateway to gateway, and the run's peers.
@@ -14,6 +15,8 @@ pub struct Facts<'run> {
     pub port: u16,
     /// Certificates, issuer, workloads, the policy.
     pub around: &'run Surroundings<'run>,
+    /// In whose words the manifests have the gateway and its routes.
+    pub words: Words,
     /// What the gateway finds before the workloads.
     pub workloads: Workloads,
     /// The key set by which RequestAuthentication checks what the filter hands on.
@@ -42,6 +45,8 @@ pub struct Replacement {
     pub what: &'static str,
     /// How often it stands in the manifests: neither more nor less.
     pub times: usize,
+    /// In whose words it stands; nothing: in the others the same.
+    words: Option<Words>,
     kinds: &'static [&'static str],
     /// Says whether there was anything to replace.
     apply: fn(&mut Value, &Facts<'_>) -> bool,
@@ -52,6 +57,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the gateway's port, and loopback: two pods on one machine cannot have one port",
         times: 1,
+        words: Some(Words::Istio),
         kinds: &["Gateway"],
         apply: |gateway, facts| {
             gateway["spec"]["servers"][0]["bind"] = json!("127.0.0.1");
@@ -66,6 +72,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the gateway's port in the match of the EnvoyFilter",
         times: 1,
+        words: None,
         kinds: &["EnvoyFilter"],
         apply: |filter, facts| {
             let place = "/spec/configPatches/0/match/listener/portNumber";
@@ -75,6 +82,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the secret of the gateway's certificate: istiod reads it from a Kubernetes API",
         times: 1,
+        words: Some(Words::Istio),
         kinds: &["Gateway"],
         apply: |gateway, facts| {
             let pki = facts.around.pki;
@@ -94,8 +102,20 @@ pub const REPLACEMENTS: &[Replacement] = &[
         },
     },
     Replacement {
+        what: "the version of ReferenceGrants that istiod asks for: a Kubernetes API has each in both",
+        times: 2,
+        words: Some(Words::GatewayApi),
+        kinds: &["ReferenceGrant"],
+        apply: |grant, _facts| {
+            let group = "gateway.networking.k8s.io";
+            let asked = json!(format!("{group}/v1beta1"));
+            set(grant, "/apiVersion", &json!(format!("{group}/v1")), asked)
+        },
+    },
+    Replacement {
         what: "the issuer's address: no name server knows it",
         times: 1,
+        words: None,
         kinds: &["ServiceEntry"],
         apply: |entry, facts| {
             let keys = facts.around.keys;
@@ -106,6 +126,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the issuer's CA: the system trusts others",
         times: 1,
+        words: None,
         kinds: &["DestinationRule"],
         apply: |rule, facts| {
             let authority = facts.around.pki.provider.certificate();
@@ -118,6 +139,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
         what: "the second check's issuer, which has a port here, and its keys: istiod would fetch them \
             itself, and trust the system's CAs",
         times: 1,
+        words: None,
         kinds: &["RequestAuthentication"],
         apply: |check, facts| {
             let provider = &facts.around.plugin["providers"][0];
@@ -132,6 +154,7 @@ pub const REPLACEMENTS: &[Replacement] = &[
     Replacement {
         what: "the policy: that of the conversation",
         times: 1,
+        words: None,
         kinds: &["WasmPlugin", "TrafficExtension"],
         apply: |extension, facts| {
             let mut policy = facts.around.plugin.clone();
@@ -149,10 +172,15 @@ pub const REPLACEMENTS: &[Replacement] = &[
 /// What istiod is given of it.
 ///
 /// # Errors
-/// [`HarnessError::Manifests`] if a replacement finds nothing to replace, or too much.
+/// [`HarnessError::Manifests`] if a replacement finds nothing to replace, or too much, and
+/// [`HarnessError::File`].
 pub fn replace(built: &[Value], facts: &Facts<'_>) -> Result<Served, HarnessError> {
     let mut resources = built.to_vec();
+    let words = facts.words;
     for replacement in REPLACEMENTS {
+        if replacement.words.is_some_and(|only| only != words) {
+            continue;
+        }
         let mut times = 0;
         for resource in &mut resources {
             let kind = resource["kind"].as_str().unwrap_or_default();
@@ -171,15 +199,24 @@ pub fn replace(built: &[Value], facts: &Facts<'_>) -> Result<Served, HarnessErro
     let around = facts.around;
     resources.push(service("payments", around.payments, facts.workloads));
     resources.push(service("orders", around.orders, facts.workloads));
+    if words == Words::GatewayApi {
+        resources.extend(objects::beside(facts.port, around.pki)?);
+    }
     Ok(Served { resources })
 }
 
 impl Served {
-    /// As a file; JSON is YAML.
+    /// What its store of files reads.
     #[must_use]
     pub fn text(&self) -> String {
-        let documents = self.resources.iter().map(|one| format!("{one:#}"));
-        documents.collect::<Vec<_>>().join("\n---\n")
+        text(self.resources.iter().filter(|one| !objects::is_one(one)))
+    }
+
+    /// What it finds in a Kubernetes API, if anything.
+    #[must_use]
+    pub fn objects(&self) -> Option<String> {
+        let objects = text(self.resources.iter().filter(|one| objects::is_one(one)));
+        (!objects.is_empty()).then_some(objects)
     }
 
     /// The same without resources of this kind in this namespace that have this name.
@@ -209,6 +246,12 @@ impl Served {
              defaultConfig: {{discoveryAddress: \"{discovery}\", controlPlaneAuthPolicy: NONE}}\n"
         )
     }
+}
+
+/// As a file; JSON is YAML.
+fn text<'one>(resources: impl Iterator<Item = &'one Value>) -> String {
+    let documents = resources.map(|one| format!("{one:#}"));
+    documents.collect::<Vec<_>>().join("\n---\n")
 }
 
 /// A Service, which a Kubernetes API would name with its endpoints.

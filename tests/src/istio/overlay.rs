@@ -16,6 +16,15 @@ pub enum Extension {
     TrafficExtension,
 }
 
+/// In whose words the gateway and its routes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// As `base/platform` has them.
+    Istio,
+    /// The Gateway API's: `components/gateway-api`.
+    GatewayApi,
+}
+
 /// The resources of the overlay, in the order in which kustomize prints them.
 ///
 /// # Errors
@@ -23,15 +32,23 @@ pub enum Extension {
 pub fn build(
     image: &str,
     extension: Extension,
+    words: Words,
     folder: &RunFolder,
 ) -> Result<Vec<Value>, HarnessError> {
     let path = folder_of("overlay", folder)?;
-    let last = match extension {
-        Extension::WasmPlugin => "",
-        Extension::TrafficExtension => TRAFFIC_EXTENSION,
-    };
-    folder.write("overlay/kustomization.yaml", &format!("{OVERLAY}{last}"))?;
-    folder.write("overlay/shop.yaml", SHOP)?;
+    let mut kustomization = OVERLAY.to_owned();
+    kustomization.push_str(match words {
+        Words::Istio => "- shop\n",
+        Words::GatewayApi => "- ../../../../istio-manifests/components/gateway-api\n",
+    });
+    kustomization.push_str("- ../../../../istio-manifests/components/values\n");
+    if extension == Extension::TrafficExtension {
+        kustomization.push_str("- ../../../../istio-manifests/components/traffic-extension\n");
+    }
+    folder.write("overlay/kustomization.yaml", &kustomization)?;
+    folder_of("overlay/shop", folder)?;
+    folder.write("overlay/shop/kustomization.yaml", SHOP)?;
+    folder.write("overlay/shop/routes.yaml", SHOP_ROUTES)?;
     folder.write(
         "overlay/values.yaml",
         &format!("{VALUES}  filter-image: {image}\n"),
@@ -56,20 +73,11 @@ resources:
 - ../../../../istio-manifests/base/platform
 - ../../../../istio-manifests/overlays/example/workloads/orders
 - ../../../../istio-manifests/overlays/example/workloads/payments
-- shop.yaml
 - values.yaml
-patches:
-- target: {group: networking.istio.io, kind: Gateway, name: sallyport}
-  patch: |
-    - {op: add, path: /spec/servers/0/hosts/-, value: istio-ingress/*.orders.example.com}
 components:
 - ../../../../istio-manifests/overlays/example/platform/site/policy
 - ../../../../istio-manifests/components/request-authentication
-- ../../../../istio-manifests/components/values
 ";
-
-/// Behind the values.
-const TRAFFIC_EXTENSION: &str = "- ../../../../istio-manifests/components/traffic-extension\n";
 
 const VALUES: &str = "apiVersion: v1
 kind: ConfigMap
@@ -84,8 +92,17 @@ data:
   edge-network: 127.0.0.0/8
 ";
 
-/// The conversation's third host.
-const SHOP: &str = "apiVersion: networking.istio.io/v1
+/// The conversation's third host, in Istio's own words.
+const SHOP: &str = "apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+resources: [routes.yaml]
+patches:
+- target: {group: networking.istio.io, kind: Gateway, name: sallyport}
+  patch: |
+    - {op: add, path: /spec/servers/0/hosts/-, value: istio-ingress/*.orders.example.com}
+";
+
+const SHOP_ROUTES: &str = "apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: shop, namespace: istio-ingress}
 spec:

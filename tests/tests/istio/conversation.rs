@@ -3,9 +3,14 @@
 
 use e2e::{
     conversation::{CHAPTERS, mirror::Mirror},
+    envoy::Gateway,
     http::{Ask, Exchange},
     issuer::ALICE,
-    istio::{Istio, control_plane::sum, manifests::REPLACEMENTS},
+    istio::{
+        Istio,
+        control_plane::{ControlPlane, sum},
+        manifests::REPLACEMENTS,
+    },
     mesh::{Configured, IssuerAtStart, Mesh, Setup},
     pki::GATEWAY,
 };
@@ -27,7 +32,7 @@ pub(crate) async fn the_conversation_holds_behind_istio() {
             }
         }
     }
-    nothing_was_refused(mesh.istio.as_ref().unwrap()).await;
+    nothing_was_refused(&mesh.istio.as_ref().unwrap().control_planes).await;
     if !broken.is_empty() {
         mesh.folder.keep();
     }
@@ -40,50 +45,56 @@ pub(crate) async fn istio_takes_the_manifests_and_puts_everything_in_its_place()
     }
     let mesh = mesh(IssuerAtStart::Up).await;
     let istio = mesh.istio.as_ref().unwrap();
-    nothing_was_refused(istio).await;
+    nothing_was_refused(&istio.control_planes).await;
     workloads_are_behind_their_sidecars(&mesh).await;
     the_filter_was_pulled_by_its_digest(istio, &mesh).await;
     for gateway in &mesh.gateways {
-        let listener = listener(gateway.admin(), gateway.address().port()).await;
-        let names = |place: &Value| -> Vec<String> {
-            let filters = place.as_array().unwrap();
-            filters
-                .iter()
-                .map(|one| one["name"].as_str().unwrap().to_owned())
-                .collect()
-        };
-        assert_eq!(
-            names(&listener["listener_filters"])[..2],
-            [
-                "envoy.filters.listener.proxy_protocol",
-                "envoy.filters.listener.tls_inspector"
-            ]
-        );
-        let chains = listener["filter_chains"].as_array().unwrap();
-        assert!(!chains.is_empty());
-        for chain in chains {
-            let tls = &chain["transport_socket"];
-            assert_eq!(tls["name"], "envoy.transport_sockets.tls");
-            assert_eq!(tls["typed_config"]["require_client_certificate"], true);
-            let manager = &chain["filters"].as_array().unwrap().last().unwrap()["typed_config"];
-            let filters = names(&manager["http_filters"]);
-            let expected = [
-                FILTER,
-                "envoy.filters.http.jwt_authn",
-                "envoy.filters.http.rbac",
-                "envoy.filters.http.router",
-            ];
-            let found: Vec<Option<usize>> = expected
-                .iter()
-                .map(|name| filters.iter().position(|filter| filter == name))
-                .collect();
-            assert!(
-                found.iter().all(Option::is_some) && found.is_sorted(),
-                "{filters:?}"
-            );
-            assert_eq!(found[0], Some(0), "nothing goes before it: {filters:?}");
-        }
+        filters_are_in_their_order(gateway).await;
     }
+}
+
+/// Gives the gateway's listener back.
+pub(crate) async fn filters_are_in_their_order(gateway: &Gateway) -> Value {
+    let listener = listener(gateway.admin(), gateway.address().port()).await;
+    let names = |place: &Value| -> Vec<String> {
+        let filters = place.as_array().unwrap();
+        filters
+            .iter()
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        names(&listener["listener_filters"])[..2],
+        [
+            "envoy.filters.listener.proxy_protocol",
+            "envoy.filters.listener.tls_inspector"
+        ]
+    );
+    let chains = listener["filter_chains"].as_array().unwrap();
+    assert!(!chains.is_empty());
+    for chain in chains {
+        let tls = &chain["transport_socket"];
+        assert_eq!(tls["name"], "envoy.transport_sockets.tls");
+        assert_eq!(tls["typed_config"]["require_client_certificate"], true);
+        let manager = &chain["filters"].as_array().unwrap().last().unwrap()["typed_config"];
+        let filters = names(&manager["http_filters"]);
+        let expected = [
+            FILTER,
+            "envoy.filters.http.jwt_authn",
+            "envoy.filters.http.rbac",
+            "envoy.filters.http.router",
+        ];
+        let found: Vec<Option<usize>> = expected
+            .iter()
+            .map(|name| filters.iter().position(|filter| filter == name))
+            .collect();
+        assert!(
+            found.iter().all(Option::is_some) && found.is_sorted(),
+            "{filters:?}"
+        );
+        assert_eq!(found[0], Some(0), "nothing goes before it: {filters:?}");
+    }
+    listener
 }
 
 async fn mesh(issuer: IssuerAtStart) -> Mesh {
@@ -127,8 +138,8 @@ async fn workloads_are_behind_their_sidecars(mesh: &Mesh) {
 }
 
 /// Envoy says so to istiod, and istiod counts it.
-async fn nothing_was_refused(istio: &Istio) {
-    for control in &istio.control_planes {
+pub(crate) async fn nothing_was_refused(controls: &[ControlPlane]) {
+    for control in controls {
         let metrics = control.metrics().await.unwrap();
         assert!(
             sum(&metrics, "pilot_xds_pushes").is_some_and(|pushes| pushes > 0.0),

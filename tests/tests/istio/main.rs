@@ -14,6 +14,7 @@ mod control_plane;
 mod conversation;
 mod doors;
 mod ended_vm;
+mod gateway_api;
 mod image;
 mod policy;
 mod rollout;
@@ -53,6 +54,8 @@ fn main() -> Result<ExitCode, HarnessError> {
         doors::who_is_not_the_front_is_refused_by_the_policy_where_the_handshake_lets_him_in,
         ended_vm::with_fail_close_nothing_passes_until_the_filter_is_configured_anew,
         ended_vm::with_fail_reload_the_vm_comes_back_and_nothing_passes_meanwhile,
+        gateway_api::a_gateway_in_the_words_of_the_gateway_api_decides_and_routes,
+        gateway_api::a_route_to_another_namespace_needs_its_grant,
         image::a_registry_that_was_down_at_the_start_is_asked_again_when_istiod_is_started_anew,
         image::a_registry_that_was_down_at_the_start_is_asked_again_when_the_filter_is_changed,
         image::nothing_passes_with_an_image_of_another_digest_and_the_right_one_recovers,
