@@ -4,7 +4,6 @@
 //! plan (checks, ejections, discovery) does so under one, makes a new plan and swaps it in.
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
@@ -24,7 +23,9 @@ use super::endpoint::Endpoint;
 use super::plan::{Pick, Place, Plan, Rank, Terms, Visit};
 use super::queue::{Queue, QueueLimits};
 use crate::balancer::Policy;
-use crate::health::{Health, Thresholds, Verdict};
+use crate::health::{Health, Verdict};
+
+mod checks;
 
 /// Endpoints of one cluster: a pick may look at each of them.
 pub(crate) const MOST_ENDPOINTS: usize = 1000;
@@ -296,59 +297,6 @@ impl Roster {
             () = wait => {}
             () = self.changed.notified() => {}
         }
-    }
-
-    /// The endpoints in service that nobody checks yet; the caller is to do it.
-    pub(crate) fn unwatched(&self) -> Vec<Watch> {
-        let mut members = self.members();
-        let unwatched = members.in_service.iter_mut().filter(|m| !m.is_watched);
-        unwatched
-            .map(|member| {
-                member.is_watched = true;
-                Watch {
-                    address: member.target.address,
-                    serial: member.serial,
-                }
-            })
-            .collect()
-    }
-
-    /// Takes in the result of a check. True if nothing speaks against the endpoint; `None` if it
-    /// has left, and is not to be checked any more.
-    pub(crate) fn checked<E: Display>(
-        &self,
-        watch: Watch,
-        result: Result<(), E>,
-        thresholds: &Thresholds,
-    ) -> Option<bool> {
-        let mut members = self.members();
-        let mut serving = members.in_service.iter_mut();
-        let member = serving.find(|member| member.serial == watch.serial)?;
-        let first = member.health.verdict() == Verdict::Unchecked;
-        let changed = member.health.record(result.is_ok(), thresholds);
-        let settled = member.health.is_settled();
-        let endpoint = watch.address.0;
-        match result {
-            Ok(()) => {
-                member.checks.passed += 1;
-                member.checks.error = None;
-                if changed && !first {
-                    tracing::info!(cluster = self.cluster, %endpoint, "endpoint is healthy");
-                    self.warm_up(&member.endpoint);
-                }
-            }
-            Err(error) => {
-                member.checks.failed += 1;
-                if changed {
-                    tracing::warn!(cluster = self.cluster, %endpoint, %error, "endpoint is unhealthy");
-                }
-                member.checks.error = Some(error.to_string());
-            }
-        }
-        if changed {
-            self.replan(&mut members);
-        }
-        Some(settled)
     }
 
     /// All endpoints, those that drain included.

@@ -4,6 +4,7 @@ use tokio::time::advance;
 
 use super::super::endpoint::Lease;
 use super::*;
+use crate::health::Thresholds;
 
 const SECOND: Duration = Duration::from_secs(1);
 
