@@ -10,7 +10,6 @@ use std::{
 
 use e2e::{
     deadline::eventually,
-    front::Front,
     name_server::{Behaviour, NameServer},
     pod::Pod,
     ports,
@@ -83,22 +82,12 @@ async fn no_connection_fails_while_the_name_server_is_gone_or_comes_back_with_an
 impl Stage<(), ()> {
     /// With endpoints from this name server, asked for every second or two.
     async fn discovering(self, server: SocketAddr, port: u16, good: Pod) -> Stage {
-        let Self { pki, folder, .. } = self;
         let dns = format!(
             "  dns: {{ name: gateway.test, port: {port}, timeout_seconds: 1, \
              name_servers: [\"{server}\"], min_ttl_seconds: 1, max_ttl_seconds: 2 }}\n"
         );
         let edit = |config: String| config.replace("  endpoints:\n", &dns);
-        let address = ports::free().unwrap();
-        let front = Front::start_with(address, &[], &pki, &folder, edit)
-            .await
-            .unwrap_or_else(|error| panic!("{}", error.chain()));
-        Stage {
-            front,
-            good,
-            pki,
-            folder,
-        }
+        self.open_before(good, &[], edit).await
     }
 }
 

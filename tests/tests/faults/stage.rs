@@ -73,11 +73,21 @@ impl Stage<(), ()> {
         endpoints: &[SocketAddr],
         edit: impl FnOnce(String) -> String,
     ) -> Stage {
-        let Self { pki, folder, .. } = self;
-        let good = Pod::start(&pki).await.unwrap();
-        let address = ports::free().unwrap();
+        let good = Pod::start(&self.pki).await.unwrap();
         let endpoints = [endpoints, &[good.address()]].concat();
-        let front = Front::start_with(address, &endpoints, &pki, &folder, edit)
+        self.open_before(good, &endpoints, edit).await
+    }
+
+    /// Before these endpoints and no others.
+    pub(crate) async fn open_before(
+        self,
+        good: Pod,
+        endpoints: &[SocketAddr],
+        edit: impl FnOnce(String) -> String,
+    ) -> Stage {
+        let Self { pki, folder, .. } = self;
+        let address = ports::free().unwrap();
+        let front = Front::start_with(address, endpoints, &pki, &folder, edit)
             .await
             .unwrap_or_else(|error| panic!("{}", error.chain()));
         Stage {
